@@ -1,0 +1,42 @@
+package fabric
+
+import "dfs/ids"
+
+// RegionID names registered memory. Both ends compute it alike from what the region is for and the
+// view that it belongs to, so that a write of an old view finds no region (F4).
+type RegionID uint64
+
+// Events are what a fabric tells its owner.
+type Events struct {
+	// Up: a connection to peer is there; what is sent from now on will arrive or Down is called.
+	Up func(peer ids.NodeID)
+	// Down: the connection to peer broke; err says why. Called once for each Up (F3).
+	Down func(peer ids.NodeID, err error)
+	// Message: a control message arrived. The callee owns msg.
+	Message func(peer ids.NodeID, msg []byte)
+	// Wake: something was written into a registered region. May be called once for many writes.
+	Wake func()
+}
+
+// Fabric connects a node to its peers.
+type Fabric interface {
+	// Register lets peers write into mem, whose address must be a multiple of 64.
+	Register(id RegionID, mem []byte)
+	// Deregister ends that: when it returns, no write lands in the region's memory any more.
+	Deregister(id RegionID)
+	// Write queues a copy of src into peer's region at off, in bytes. src must stay unchanged until the
+	// peer is known to have it, or until Down(peer).
+	Write(peer ids.NodeID, region RegionID, off int, src []byte)
+	// WriteWords queues 8-byte words to be stored atomically at off, a multiple of 8 bytes (F2). words may be
+	// reused at once. It may replace words queued before for the same place if nothing was queued since.
+	WriteWords(peer ids.NodeID, region RegionID, off int, words []uint64)
+	// Send queues a control message; msg may be reused at once. It is dropped if peer is not connected.
+	Send(peer ids.NodeID, msg []byte)
+	// Flush posts everything queued.
+	Flush()
+	// Close ends all connections and goroutines; no callback runs after it returned.
+	Close() error
+}
+
+// MaxMessage is the longest control message in bytes.
+const MaxMessage = 4 << 20

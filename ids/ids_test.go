@@ -1,0 +1,28 @@
+package ids
+
+import "testing"
+
+// I2: versions compare in delivery order, over all views.
+func TestVersionOrder(t *testing.T) {
+	ordered := []Version{0, MakeVersion(1, 0), MakeVersion(1, 1), MakeVersion(1, MaxSeq), MakeVersion(2, 0), MakeVersion(MaxView, MaxSeq)}
+	for i := 1; i < len(ordered); i++ {
+		if ordered[i-1] >= ordered[i] {
+			t.Errorf("%v is not before %v", ordered[i-1], ordered[i])
+		}
+	}
+}
+
+func TestVersionText(t *testing.T) {
+	v := MakeVersion(3, 1042)
+	if v.String() != "3.1042" || v.View() != 3 || v.Seq() != 1042 {
+		t.Fatalf("got %v, view %d, seq %d", v, v.View(), v.Seq())
+	}
+	if back, err := ParseVersion("3.1042"); err != nil || back != v {
+		t.Fatalf("ParseVersion: %v, %v", back, err)
+	}
+	for _, bad := range []string{"", "3", "3.", ".1", "-1.2", "3.1042x", "99999999999.1", "1.1099511627776"} {
+		if v, err := ParseVersion(bad); err == nil {
+			t.Errorf("ParseVersion(%q) = %v, want an error", bad, v)
+		}
+	}
+}
