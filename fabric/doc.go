@@ -3,7 +3,8 @@
 // A node registers regions of its memory; a peer writes bytes into them at an offset, without the
 // node taking part. Control messages travel on the same ordered link for what is rare (handshakes,
 // view changes, catching up). Implementations: fabric/tcp (a reader goroutine stores what arrives),
-// fabric/sim (deterministic, for tests), and fabric/verbs (RDMA).
+// fabric/sim (deterministic, for tests), and fabric/verbs (RDMA). fabric/fabrictest is the suite
+// that each of them passes.
 //
 // Invariants
 //
@@ -14,6 +15,13 @@
 //	    after Down was called; a later connection is reported by Up.
 //	F4  a write to a region that is not registered, or outside of it, has no effect but a counter: it
 //	    belongs to an epoch that is over.
+//	F5  what one node writes into one region of a peer arrives as a prefix: writes to a region go only
+//	    over the connection that carried the first of them. After it broke, or if there was none then,
+//	    they are dropped. So a counter never arrives over a new connection ahead of bytes that an old
+//	    one lost, however late the owner handles Down. A region of the next epoch starts afresh.
+//
+// F5 is about what was sent; a peer that registers a region late has missed what came before (F4).
+// So a node registers the regions of a view before it tells anyone that it is ready for that view.
 //
 // The callbacks of Events come from the implementation's goroutines, one at a time per peer, and must
 // not block. Write, WriteWords, Send and Flush are called by one goroutine only and never block.

@@ -6,11 +6,12 @@ import "dfs/ids"
 // view that it belongs to, so that a write of an old view finds no region (F4).
 type RegionID uint64
 
-// Events are what a fabric tells its owner.
+// Events are what a fabric tells its owner. Functions left nil are not called.
 type Events struct {
 	// Up: a connection to peer is there; what is sent from now on will arrive or Down is called.
 	Up func(peer ids.NodeID)
-	// Down: the connection to peer broke; err says why. Called once for each Up (F3).
+	// Down: the connection to peer broke; err says why. Called once for each Up (F3), but not for
+	// the connections that Close ends.
 	Down func(peer ids.NodeID, err error)
 	// Message: a control message arrived. The callee owns msg.
 	Message func(peer ids.NodeID, msg []byte)
@@ -20,12 +21,13 @@ type Events struct {
 
 // Fabric connects a node to its peers.
 type Fabric interface {
-	// Register lets peers write into mem, whose address must be a multiple of 64.
+	// Register lets peers write into mem, whose address must be a multiple of 64. The id must not be
+	// registered already.
 	Register(id RegionID, mem []byte)
 	// Deregister ends that: when it returns, no write lands in the region's memory any more.
 	Deregister(id RegionID)
-	// Write queues a copy of src into peer's region at off, in bytes. src must stay unchanged until the
-	// peer is known to have it, or until Down(peer).
+	// Write queues src to be written into peer's region at off, in bytes. src must stay unchanged until
+	// the peer is known to have it, or until Down(peer). It is dropped where F5 says so.
 	Write(peer ids.NodeID, region RegionID, off int, src []byte)
 	// WriteWords queues 8-byte words to be stored atomically at off, a multiple of 8 bytes (F2). words may be
 	// reused at once. It may replace words queued before for the same place if nothing was queued since.
@@ -34,8 +36,19 @@ type Fabric interface {
 	Send(peer ids.NodeID, msg []byte)
 	// Flush posts everything queued.
 	Flush()
-	// Close ends all connections and goroutines; no callback runs after it returned.
+	// Stats returns the counters so far.
+	Stats() Stats
+	// Close ends all connections and goroutines; no callback runs after it returned. It must not be
+	// called from a callback.
 	Close() error
+}
+
+// Stats counts what one node's fabric did since it was made.
+type Stats struct {
+	Sent      uint64 // bytes handed to the network, framing included
+	Received  uint64 // bytes that came from it
+	Discarded uint64 // writes of peers that found no region or did not fit it (F4)
+	Dropped   uint64 // own writes and messages not sent for want of a connection (F5)
 }
 
 // MaxMessage is the longest control message in bytes.
