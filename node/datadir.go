@@ -1,0 +1,236 @@
+package node
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dfs/advice"
+	"dfs/control"
+	"dfs/errs"
+	"dfs/ids"
+
+	"github.com/pelletier/go-toml/v2"
+	"golang.org/x/sys/unix"
+)
+
+// Format is the version of everything in a data directory: identity, log and index. It goes up with any change
+// that an older program would not understand.
+const Format = 1
+
+// Names in the data directory.
+const (
+	identityName    = "identity"
+	incarnationName = "incarnation"
+	segmentsName    = "segments" // the log
+	indexName       = "index"
+)
+
+// identity says whose data it is. It is written once, when the directory is made.
+type identity struct {
+	Format  int          `toml:"format"`
+	Cluster string       `toml:"cluster"`
+	Node    ids.NodeID   `toml:"node"`
+	Members []ids.NodeID `toml:"members"`
+	Shards  int          `toml:"shards"`
+	Created time.Time    `toml:"created"`
+}
+
+// DataDir is a node's data directory, locked for this process and checked to be its own (ND2).
+type DataDir struct {
+	Path        string
+	Created     time.Time
+	Shards      int
+	Incarnation uint32 // starts of this node so far, this one included (ND3)
+	lock        *control.Lock
+}
+
+// Segments is where the log lives, Index where the index does.
+func (d *DataDir) Segments() string { return filepath.Join(d.Path, segmentsName) }
+
+// Index is where the index lives.
+func (d *DataDir) Index() string { return filepath.Join(d.Path, indexName) }
+
+// Close gives up the lock.
+func (d *DataDir) Close() error { return d.lock.Release() }
+
+// OpenDataDir makes or opens the data directory of the configuration, which must be valid.
+func OpenDataDir(c Config) (*DataDir, error) {
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return nil, adviseDisk(errs.Wrap(errs.IO, err, "make the data directory"), c.Data)
+	}
+	lock, err := control.TakeLock(c.Data)
+	if err != nil {
+		return nil, adviseDisk(err, c.Data)
+	}
+	d := &DataDir{Path: c.Data, lock: lock}
+	if err := d.open(c); err != nil {
+		lock.Release()
+		return nil, adviseDisk(err, c.Data)
+	}
+	return d, nil
+}
+
+func (d *DataDir) open(c Config) error {
+	id, err := readIdentity(d.Path)
+	if errors.Is(err, errs.NotFound) {
+		if id, err = d.create(c); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := id.check(c); err != nil {
+		return err
+	}
+	d.Created, d.Shards = id.Created, id.Shards
+	for _, dir := range []string{d.Segments(), d.Index()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return errs.Wrap(errs.IO, err, "make %s", dir)
+		}
+	}
+	d.Incarnation, err = nextIncarnation(d.Path)
+	return err
+}
+
+// create writes the identity into an empty directory. What a crash in the middle of it leaves counts as empty.
+func (d *DataDir) create(c Config) (identity, error) {
+	entries, err := os.ReadDir(d.Path)
+	if err != nil {
+		return identity{}, errs.Wrap(errs.IO, err, "read the data directory")
+	}
+	for _, e := range entries {
+		if name := e.Name(); name != control.LockName && !strings.HasSuffix(name, ".tmp") {
+			err := errs.New(errs.NotEmpty, "%s is not empty and not a data directory of dfs (it has %s)", d.Path, name)
+			return identity{}, advice.Add(err, "choose a new or empty directory with --data")
+		}
+	}
+	id := identity{Format: Format, Cluster: c.Cluster, Node: c.ID, Members: c.Members(), Shards: cmp.Or(c.Shards, DefaultShards), Created: time.Now().UTC()}
+	text, err := toml.Marshal(id)
+	if err != nil {
+		return identity{}, errs.Wrap(errs.Invalid, err, "encode identity")
+	}
+	text = append([]byte("# Whose data this is. Written once; do not edit.\n"), text...)
+	return id, replaceFile(filepath.Join(d.Path, identityName), text)
+}
+
+// readIdentity reads whose data it is; errs.NotFound when nobody's yet.
+func readIdentity(dir string) (identity, error) {
+	path := filepath.Join(dir, identityName)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return identity{}, errs.New(errs.NotFound, "%s is not a data directory of dfs", dir)
+	}
+	if err != nil {
+		return identity{}, errs.Wrap(errs.IO, err, "read the identity of the data directory")
+	}
+	var id identity
+	if err := toml.NewDecoder(bytes.NewReader(text)).Decode(&id); err != nil || id.Format < 1 {
+		err := errs.New(errs.Corrupt, "%s is damaged", path)
+		return identity{}, advice.Add(err, "restore that file from a backup; the log beside it is not touched")
+	}
+	if id.Format > Format {
+		err := errs.New(errs.NotSupported, "data directory %s has format %d, this program knows formats up to %d", dir, id.Format, Format)
+		return identity{}, advice.Add(err, "use the newer dfs program that wrote it; see: dfs version")
+	}
+	return id, nil
+}
+
+// check compares the identity with what the configuration says (ND2).
+func (id identity) check(c Config) error {
+	switch {
+	case id.Cluster != c.Cluster:
+		err := errs.New(errs.Invalid, "data directory %s belongs to cluster %q, the configuration says %q", c.Data, id.Cluster, c.Cluster)
+		return advice.Add(err, "choose another data directory, or the configuration of that cluster")
+	case id.Node != c.ID:
+		err := errs.New(errs.Invalid, "data directory %s belongs to node %d of cluster %q, the configuration says node %d", c.Data, id.Node, id.Cluster, c.ID)
+		return advice.Add(err, "choose another data directory, or the configuration of that node")
+	case !slices.Equal(id.Members, c.Members()):
+		err := errs.New(errs.Invalid, "data directory %s belongs to a cluster of the nodes %v, the configuration names %v", c.Data, id.Members, c.Members())
+		return advice.Add(err, "name the same nodes as when the cluster was made")
+	case c.Shards != 0 && id.Shards != c.Shards:
+		err := errs.New(errs.Invalid, "data directory %s was made with %d shards, the configuration says %d", c.Data, id.Shards, c.Shards)
+		return advice.Add(err, "shards = %d", id.Shards)
+	}
+	return nil
+}
+
+// nextIncarnation counts this start, durably, before the node says a word to anybody (ND3).
+func nextIncarnation(dir string) (uint32, error) {
+	path := filepath.Join(dir, incarnationName)
+	var last uint64
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return 0, errs.Wrap(errs.IO, err, "read the incarnation")
+	default:
+		if last, err = strconv.ParseUint(strings.TrimSpace(string(text)), 10, 32); err != nil || last == math.MaxUint32 {
+			err := errs.New(errs.Corrupt, "%s is damaged", path)
+			return 0, advice.Add(err, "write into it a number greater than all starts of this node so far, for example: echo 1000000 > %s", advice.Quote(path))
+		}
+	}
+	next := uint32(last + 1)
+	return next, replaceFile(path, []byte(strconv.FormatUint(uint64(next), 10)+"\n"))
+}
+
+// replaceFile writes a whole file so that after a crash it has either the old or the new content.
+func replaceFile(path string, text []byte) error {
+	tmp := path + ".tmp"
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return errs.Wrap(errs.IO, err, "write %s", path)
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closing := f.Close(); err == nil {
+		err = closing
+	}
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return errs.Wrap(errs.IO, err, "write %s", path)
+	}
+	return nil
+}
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+// adviseDisk adds what to do about a disk that is full, read-only or not ours, unless a hint is there.
+func adviseDisk(err error, dir string) error {
+	if err == nil || advice.Of(err) != "" {
+		return err
+	}
+	quoted := advice.Quote(dir)
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT), errors.Is(err, errs.NoSpace):
+		return advice.Add(errs.Wrap(errs.NoSpace, err, "the disk of %s is full", dir), "make room, then start again; what uses it: df -h %s", quoted)
+	case errors.Is(err, unix.EROFS):
+		return advice.Add(err, "choose a data directory on a writable disk with --data")
+	case errors.Is(err, fs.ErrPermission):
+		return advice.Add(err, "run as the owner of the directory, or choose another: ls -ld %s", quoted)
+	}
+	return err
+}
