@@ -82,9 +82,9 @@ func TestStaleSocketIsReplaced(t *testing.T) {
 // C1, C2: what is too long or not understood is refused.
 func TestBadRequests(t *testing.T) {
 	for text, want := range map[string]errs.Kind{
-		"":   errs.Unavailable,
-		"\n": errs.Unavailable,
-		`{"protocol":1,"command":"status"}`:             errs.OK,
+		"":                                  errs.Unavailable,
+		"\n":                                errs.Unavailable,
+		`{"protocol":1,"command":"status"}`: errs.OK,
 		`{"protocol":1,"command":"status"}` + "\n{":     errs.OK,
 		`{"protocol":2,"command":"status"}`:             errs.NotSupported,
 		`{"protocol":1,"command":"format"}`:             errs.NotSupported,
