@@ -79,7 +79,7 @@
 //	   table is Dirty, push the row. In that order on each link.
 //	5  log and apply Effects.Deliveries in order; then Logged. Their records lie in ring memory that
 //	   is valid until then.
-//	6  if Effects.More, step again at once; if Effects.SyncNow, sync the log now, and then SetPersisted.
+//	6  if SyncNow, have the log synced, and then call SetPersisted; if Effects.More, step again at once.
 //
 // The row is pushed at every heartbeat too: words that nobody waits for travel with that push.
 // At the end of a view: Wedge every group, then set the table's Wedged word and push; agree on the
