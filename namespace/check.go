@@ -1,0 +1,148 @@
+package namespace
+
+import (
+	"fmt"
+
+	"dfs/ids"
+	"dfs/index"
+)
+
+// Check reads every record and calls report for each breach of T2, T3 and T6. Its memory grows with
+// the number of inodes.
+func Check(r index.Reader, report func(problem string)) {
+	c := checker{
+		r: r, inodes: map[ids.Ino]Inode{}, report: func(format string, args ...any) { report(fmt.Sprintf(format, args...)) },
+		links: map[ids.Ino]uint32{}, subdirs: map[ids.Ino]uint32{}, entries: map[ids.Ino]uint64{},
+		xattrs: map[ids.Ino]uint32{}, orphans: map[ids.Ino]bool{},
+	}
+	c.read()
+	for ino, n := range c.inodes {
+		c.inode(ino, &n)
+	}
+	for ino := range c.orphans {
+		if _, ok := c.inodes[ino]; !ok {
+			c.report("T2: orphan %d has no inode", ino)
+		}
+	}
+	for ino := range c.xattrs {
+		if _, ok := c.inodes[ino]; !ok {
+			c.report("T6: attributes of inode %d, which does not exist", ino)
+		}
+	}
+	c.tree()
+}
+
+type checker struct {
+	r       index.Reader
+	report  func(format string, args ...any)
+	inodes  map[ids.Ino]Inode
+	links   map[ids.Ino]uint32 // entries that name an inode
+	subdirs map[ids.Ino]uint32 // entries of a directory that name directories
+	entries map[ids.Ino]uint64 // entries of a directory
+	xattrs  map[ids.Ino]uint32 // bytes of attribute names
+	orphans map[ids.Ino]bool   // those not gone
+}
+
+func (c *checker) read() {
+	scan := func(table byte, fn func(k, v []byte)) {
+		from, to := tableRange(table)
+		c.r.Scan(from, to, func(k, v []byte) bool { fn(k, v); return true })
+	}
+	scan(tableInode, func(k, v []byte) {
+		n, err := DecodeInode(v)
+		if err != nil {
+			c.report("T6: inode %d: %v", keyIno(k), err)
+			return
+		}
+		c.inodes[keyIno(k)] = n
+	})
+	scan(tableDirent, func(k, v []byte) { c.dirent(keyIno(k), keyName(k), v) })
+	scan(tableXattr, func(k, v []byte) { c.xattrs[keyIno(k)] += uint32(len(keyName(k)) + 1) })
+	scan(tableOrphan, func(k, v []byte) {
+		o, err := decodeOrphan(v)
+		if err != nil {
+			c.report("T6: orphan %d: %v", keyIno(k), err)
+		} else if _, lives := c.inodes[keyIno(k)]; o.Gone && lives {
+			c.report("T2: inode %d is gone but exists", keyIno(k))
+		} else if !o.Gone {
+			c.orphans[keyIno(k)] = true
+		}
+	})
+}
+
+func (c *checker) dirent(dir ids.Ino, name string, v []byte) {
+	ino, t, err := DecodeDirent(v)
+	if err != nil {
+		c.report("T6: entry %q of directory %d: %v", name, dir, err)
+		return
+	}
+	c.links[ino]++
+	c.entries[dir]++
+	n, ok := c.inodes[ino]
+	parent := c.inodes[dir]
+	switch {
+	case !ok:
+		c.report("T2: entry %q of directory %d names inode %d, which does not exist", name, dir, ino)
+	case n.Type() != t:
+		c.report("T2: entry %q of directory %d has type %d, inode %d has %d", name, dir, t, ino, n.Type())
+	case !parent.IsDir() || parent.Nlink == 0:
+		c.report("T2: entry %q lies in inode %d, which is not a directory of the tree", name, dir)
+	}
+	if t == Directory {
+		c.subdirs[dir]++
+		if n.Parent != dir {
+			c.report("T3: directory %d lies in %d but has %d as its parent", ino, dir, n.Parent)
+		}
+	}
+}
+
+func (c *checker) inode(ino ids.Ino, n *Inode) {
+	want := c.links[ino]
+	switch {
+	case ino == ids.RootIno && want > 0:
+		c.report("T3: the root has a name")
+	case ino == ids.RootIno || n.IsDir() && want == 1:
+		want = 2 + c.subdirs[ino]
+	case n.IsDir() && want > 1:
+		c.report("T3: directory %d has %d names", ino, want)
+	}
+	if n.Nlink != want {
+		c.report("T2: inode %d has link count %d, counted %d", ino, n.Nlink, want)
+	}
+	if n.Entries != c.entries[ino] {
+		c.report("T2: directory %d has %d entries, counted %d", ino, n.Entries, c.entries[ino])
+	}
+	if n.XattrBytes != c.xattrs[ino] {
+		c.report("T6: inode %d has %d bytes of attribute names, counted %d", ino, n.XattrBytes, c.xattrs[ino])
+	}
+	if c.orphans[ino] != (n.Nlink == 0) {
+		c.report("T2: inode %d has link count %d and orphan record: %v", ino, n.Nlink, c.orphans[ino])
+	}
+}
+
+// tree checks that every directory that is not an orphan leads up to the root, and the counters.
+func (c *checker) tree() {
+	above := map[ids.Ino]bool{ids.RootIno: true} // known to lead up to the root
+	last := ids.Ino(0)
+	for ino, n := range c.inodes {
+		last = max(last, ino)
+		if !n.IsDir() || n.Nlink == 0 {
+			continue
+		}
+		var path []ids.Ino
+		for at := ino; !above[at] && len(path) <= len(c.inodes); at = c.inodes[at].Parent {
+			path = append(path, at)
+		}
+		if len(path) > len(c.inodes) {
+			c.report("T3: directory %d does not lead up to the root", ino)
+			continue
+		}
+		for _, at := range path {
+			above[at] = true
+		}
+	}
+	count := loadCounters(c.r)
+	if count.inodes != uint64(len(c.inodes)) || count.next <= last {
+		c.report("T6: counters say %d inodes, next is %d; counted %d, last is %d", count.inodes, count.next, len(c.inodes), last)
+	}
+}

@@ -1,0 +1,98 @@
+package objects
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"dfs/ids"
+	"dfs/index"
+)
+
+// Check reads every record and calls report for each breach of O2, O3 and O6.
+func Check(r index.Reader, report func(problem string)) {
+	c := checker{r: r, sums: map[body]*sum{}, report: func(format string, args ...any) { report(fmt.Sprintf(format, args...)) }}
+	c.extents()
+	c.garbage()
+	c.attrs()
+	for b := range c.sums {
+		c.report("O6: extents of file %d, epoch %d, which are neither its nor garbage", b.ino, b.epoch)
+	}
+	if used := Usage(r); used != c.usage {
+		c.report("O3: usage is %d, counted %d", used, c.usage)
+	}
+}
+
+// body is the extents of one epoch of a file.
+type body struct {
+	ino   ids.Ino
+	epoch Epoch
+}
+
+type sum struct {
+	bytes, end int64
+	extents    uint64
+}
+
+type checker struct {
+	r      index.Reader
+	report func(format string, args ...any)
+	sums   map[body]*sum // of bodies not accounted for yet
+	usage  int64
+}
+
+func (c *checker) scan(table byte, fn func(k, v []byte)) {
+	from, to := tableRange(table)
+	c.r.Scan(from, to, func(k, v []byte) bool { fn(k, v); return true })
+}
+
+func (c *checker) extents() {
+	c.scan(tableExtent, func(k, v []byte) {
+		e, err := DecodeExtent(k, v)
+		if err != nil {
+			c.report("O6: %v", err)
+			return
+		}
+		b := body{e.Ino, e.Epoch}
+		s := c.sums[b]
+		if s == nil {
+			s = &sum{}
+			c.sums[b] = s
+		}
+		if e.FileOff < s.end {
+			c.report("O2: extents of file %d overlap at %d: one begins there, one ends at %d", e.Ino, e.FileOff, s.end)
+		}
+		s.bytes += e.Len
+		s.extents++
+		s.end = e.end()
+	})
+}
+
+func (c *checker) garbage() {
+	c.scan(tableGarbage, func(k, _ []byte) {
+		delete(c.sums, body{ids.Ino(binary.BigEndian.Uint64(k[1:])), Epoch(binary.BigEndian.Uint32(k[9:]))})
+	})
+}
+
+func (c *checker) attrs() {
+	c.scan(tableAttr, func(k, v []byte) {
+		ino := ids.Ino(binary.BigEndian.Uint64(k[1:]))
+		a, err := DecodeAttr(v)
+		if err != nil {
+			c.report("O6: file %d: %v", ino, err)
+			return
+		}
+		b := body{ino, a.Epoch}
+		s := c.sums[b]
+		if s == nil {
+			s = &sum{}
+		}
+		delete(c.sums, b)
+		if a.Bytes != s.bytes || a.Extents != s.extents {
+			c.report("O3: file %d has %d bytes in %d extents, counted %d in %d", ino, a.Bytes, a.Extents, s.bytes, s.extents)
+		}
+		if a.Size < s.end {
+			c.report("O2: file %d has size %d, but an extent ends at %d", ino, a.Size, s.end)
+		}
+		c.usage += s.bytes
+	})
+}

@@ -1,0 +1,44 @@
+package objects
+
+import (
+	"encoding/binary"
+
+	"dfs/ids"
+)
+
+// The first byte of a key says which table it belongs to.
+const (
+	tableAttr    = 'a'
+	tableExtent  = 'e'
+	tableGarbage = 'g'
+	tableUsage   = 'u'
+)
+
+const extentKeySize = 1 + 8 + 4 + 8
+
+// AttrKey returns the key of a file's attributes; DecodeAttr reads its value. It changes with every
+// change of the file.
+func AttrKey(ino ids.Ino) []byte {
+	return binary.BigEndian.AppendUint64([]byte{tableAttr}, uint64(ino))
+}
+
+// ExtentKey returns the key of the extent that begins at an offset; DecodeExtent reads key and value.
+func ExtentKey(ino ids.Ino, epoch Epoch, off int64) []byte {
+	k := append(make([]byte, 0, extentKeySize), tableExtent)
+	k = binary.BigEndian.AppendUint64(k, uint64(ino))
+	k = binary.BigEndian.AppendUint32(k, uint32(epoch))
+	return binary.BigEndian.AppendUint64(k, uint64(off))
+}
+
+// epochEnd returns the key behind all extents of one epoch of a file.
+func epochEnd(ino ids.Ino, epoch Epoch) []byte { return ExtentKey(ino, epoch, -1) } // all ones: no extent begins there
+
+func garbageKey(ino ids.Ino, epoch Epoch) []byte {
+	k := binary.BigEndian.AppendUint64([]byte{tableGarbage}, uint64(ino))
+	return binary.BigEndian.AppendUint32(k, uint32(epoch))
+}
+
+func usageKey() []byte { return []byte{tableUsage} }
+
+// tableRange returns the bounds of a table.
+func tableRange(table byte) (from, to []byte) { return []byte{table}, []byte{table + 1} }
