@@ -279,3 +279,9 @@ func (c *Core) onReport(from ids.NodeID, r Report) {
 	}
 	c.propose()
 }
+
+// Break says that this node found the active view broken: it stops, and so will the others.
+func (c *Core) Break() []Effect {
+	c.stop()
+	return c.take()
+}

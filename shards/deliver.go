@@ -1,0 +1,242 @@
+package shards
+
+import (
+	"encoding/binary"
+
+	"dfs/errs"
+	"dfs/hlc"
+	"dfs/ids"
+	"dfs/index"
+	"dfs/multicast"
+	"dfs/namespace"
+	"dfs/objects"
+	"dfs/record"
+	"dfs/versionlog"
+)
+
+// appliedMark is what the index has of the log; it is kept in the index, atomically with it.
+type appliedMark struct {
+	next versionlog.LSN // the first record that is not applied
+	born hlc.Timestamp  // of the first operation ever
+}
+
+const (
+	metaApplied = "applied"
+	metaOrigin  = "origin."
+	metaOrder   = "order."
+)
+
+// deliver logs and applies messages and then gives up their place in the rings. If the log has no
+// room, they wait, and everyone with them: nothing is half-applied.
+func (n *Node) deliver(o *order, ds []multicast.Delivery) {
+	if len(o.stalled) > 0 {
+		ds = append(o.stalled, ds...)
+		o.stalled = nil
+	}
+	if len(ds) == 0 {
+		return
+	}
+	recs := make([]record.Record, len(ds))
+	for i := range ds {
+		recs[i] = ds[i].Record
+	}
+	if err := n.ingest(o, recs); err != nil {
+		if errs.KindOf(err) == errs.NoSpace {
+			n.log.Error("the log is full: free space on the disk of the data directory", "err", err)
+			o.stalled = append([]multicast.Delivery(nil), ds...)
+			return
+		}
+		n.fail(err)
+		return
+	}
+	o.mc.Logged(ds[len(ds)-1].Seq)
+}
+
+// ingest appends records to the log, applies them, and lets everyone see them.
+func (n *Node) ingest(o *order, recs []record.Record) error {
+	lsns, err := n.cfg.Log.Append(recs)
+	if err != nil {
+		return errs.Wrap(errs.KindOf(err), err, "appending to the log")
+	}
+	if o.unsynced.len() == 0 {
+		o.timeOfOldest = n.cfg.Physical()
+	}
+	results, err := n.apply(o, lsns, recs, n.cfg.Log.End())
+	if err != nil {
+		return err
+	}
+	o.unsynced.push(mark{end: n.cfg.Log.End(), ver: o.last})
+	n.answer(o, recs, results)
+	return nil
+}
+
+// apply runs the state machines over records that are in the log, which go up to next, and commits the
+// outcome. It needs only the heads of the records.
+func (n *Node) apply(o *order, lsns []versionlog.LSN, recs []record.Record, next versionlog.LSN) ([]Result, error) {
+	tx := n.cfg.Index.Begin()
+	results := make([]Result, len(recs))
+	var h record.Header
+	changed := map[ids.NodeID]bool{}
+	for i, r := range recs {
+		h = r.Header()
+		results[i] = Result{Timestamp: h.Timestamp, Version: h.Version}
+		if n.applied.born == 0 {
+			n.bornAt.Store(int64(h.Timestamp))
+			n.applied.born = h.Timestamp
+		}
+		if !n.first(h) {
+			continue
+		}
+		changed[h.Origin] = true
+		results[i].Kind, results[i].Body = n.run(tx.Writer(h.Subgroup, h.Timestamp), h, lsns[i], r)
+	}
+	n.applied.next = next
+	n.saveMarks(tx, o, h, changed)
+	if err := tx.Commit(); err != nil {
+		return nil, errs.Wrap(errs.KindOf(err), err, "committing to the index")
+	}
+	o.last = h.Version
+	n.clock.Observe(h.Timestamp)
+	o.now.Store(int64(h.Timestamp))
+	o.frontier.Store(max(o.frontier.Load(), int64(h.Timestamp)))
+	return results, nil
+}
+
+// first reports whether an operation was not applied before (G4).
+func (n *Node) first(h record.Header) bool {
+	seen := n.origins[h.Origin]
+	if h.Incarnation < seen.incarnation || h.Incarnation == seen.incarnation && h.Counter <= seen.counter {
+		return false
+	}
+	n.origins[h.Origin] = origin{incarnation: h.Incarnation, counter: h.Counter}
+	return true
+}
+
+func (n *Node) run(w index.Writer, h record.Header, lsn versionlog.LSN, r record.Record) (errs.Kind, []byte) {
+	if h.Subgroup == ids.Namespace {
+		return namespace.Apply(w, h.Timestamp, r.Op())
+	}
+	return objects.Apply(w, h.Timestamp, r.Op(), objects.DataRef{LSN: uint64(lsn), Len: int(h.DataLen)})
+}
+
+func (n *Node) saveMarks(tx *index.Tx, o *order, last record.Header, changed map[ids.NodeID]bool) {
+	le := binary.LittleEndian
+	b := le.AppendUint64(nil, uint64(n.applied.next))
+	tx.SetMeta(metaApplied, le.AppendUint64(b, uint64(n.applied.born)))
+	b = le.AppendUint64(nil, uint64(last.Version))
+	tx.SetMeta(metaOrder+string(rune('0'+o.id)), le.AppendUint64(b, uint64(last.Timestamp)))
+	for node := range changed {
+		b = le.AppendUint64(nil, uint64(n.origins[node].incarnation))
+		tx.SetMeta(originKey(node), le.AppendUint64(b, n.origins[node].counter))
+	}
+}
+
+func originKey(node ids.NodeID) string {
+	return metaOrigin + string(binary.BigEndian.AppendUint32(nil, uint32(node)))
+}
+
+// answer tells those who submitted the operations here.
+func (n *Node) answer(o *order, recs []record.Record, results []Result) {
+	n.mu.Lock()
+	for i, r := range recs {
+		h := r.Header()
+		if h.Origin == n.cfg.Self.Node && h.Incarnation == n.cfg.Self.Incarnation && o.calls.len() > 0 {
+			if call := *o.calls.front(); call.counter == h.Counter {
+				o.calls.pop()
+				call.finish(results[i], nil)
+			}
+		}
+	}
+	n.mu.Unlock()
+	for _, fn := range n.onApply {
+		for i, r := range recs {
+			if results[i].Kind == errs.OK {
+				h := r.Header()
+				fn(h.Subgroup, h.Origin, r.Op())
+			}
+		}
+	}
+}
+
+// recover brings the index up to the end of the log.
+func (n *Node) recover() error {
+	le := binary.LittleEndian
+	if b, ok := n.cfg.Index.Meta(metaApplied); ok && len(b) == 16 {
+		n.applied = appliedMark{next: versionlog.LSN(le.Uint64(b)), born: hlc.Timestamp(le.Uint64(b[8:]))}
+		n.bornAt.Store(int64(n.applied.born))
+	}
+	for _, node := range n.cfg.Nodes {
+		if b, ok := n.cfg.Index.Meta(originKey(node)); ok && len(b) == 16 {
+			n.origins[node] = origin{incarnation: uint32(le.Uint64(b)), counter: le.Uint64(b[8:])}
+		}
+	}
+	for _, o := range n.orders {
+		if b, ok := n.cfg.Index.Meta(metaOrder + string(rune('0'+o.id))); ok && len(b) == 16 {
+			o.last = ids.Version(le.Uint64(b))
+			n.settle(o, hlc.Timestamp(le.Uint64(b[8:])))
+		}
+	}
+	if n.applied.next > n.cfg.Log.End() {
+		return errs.New(errs.Corrupt, "the index is ahead of the log (%d, the log ends at %d): the log lost what was durable", n.applied.next, n.cfg.Log.End())
+	}
+	if err := n.replay(); err != nil {
+		return err
+	}
+	// What is in the log may not have been synced by the life that wrote it.
+	if _, err := n.cfg.Log.Sync(); err != nil {
+		return errs.Wrap(errs.KindOf(err), err, "syncing the recovered log")
+	}
+	for _, o := range n.orders {
+		o.durable.Store(0)
+		n.settle(o, o.timeNow())
+	}
+	return nil
+}
+
+// settle notes where an order ends while there is no view.
+func (n *Node) settle(o *order, t hlc.Timestamp) {
+	n.clock.Observe(t)
+	o.now.Store(int64(t))
+	o.frontier.Store(max(o.frontier.Load(), int64(t)))
+}
+
+// replay applies the records that the index lacks, in batches.
+func (n *Node) replay() error {
+	const batch = 512
+	o := n.orders[0]
+	var lsns []versionlog.LSN
+	var recs []record.Record
+	var next versionlog.LSN
+	flush := func() error {
+		if len(recs) == 0 {
+			return nil
+		}
+		_, err := n.apply(o, lsns, recs, next)
+		lsns, recs = lsns[:0], recs[:0]
+		return err
+	}
+	err := n.cfg.Log.Scan(n.applied.next, func(lsn versionlog.LSN, r record.Record) error {
+		if r.Kind() != record.Op {
+			return nil
+		}
+		at, err := n.orderOf(r.Header().Subgroup)
+		if err != nil {
+			return errs.Wrap(errs.Corrupt, err, "log record at %d", lsn)
+		}
+		if at != o || len(recs) == batch {
+			if err := flush(); err != nil {
+				return err
+			}
+			o = at
+		}
+		lsns, recs = append(lsns, lsn), append(recs, append(record.Record(nil), r[:r.DataOffset()]...))
+		next = lsn + versionlog.LSN(r.Size())
+		return nil
+	})
+	if err == nil {
+		err = flush()
+	}
+	return err
+}
+
+func (n *Node) born() hlc.Timestamp { return hlc.Timestamp(n.bornAt.Load()) }

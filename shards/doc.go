@@ -1,0 +1,35 @@
+// Package shards is the engine of a node: it hosts the replicas that the node holds. It drives the pure
+// cores (views, sst, multicast, namespace, objects) with what the fabric, the log and the clock
+// bring, and carries out what they answer.
+//
+//	Submit --> own ring --+                        +--> log --> index --> Call, Now, At, Sync
+//	                      |  Step: read the table, |
+//	peers' rings, rows ---+  receive, acknowledge, +--> rings and rows of the peers (fabric)
+//	links, syncs ---------+  publish, deliver      +--> views: wedge, agree, install
+//
+// One goroutine calls Step (Run does it; the simulation calls Step itself, and then nothing in a whole
+// cluster runs in parallel). What other goroutines share with Step is guarded by one mutex, Node.mu, held
+// for moments and never while another lock is taken; positions that readers need are atomic words.
+//
+// Subgroups with the same replicas share one order (Layout), so that what one node does is applied
+// everywhere in the order in which it did it, over all files and directories, with no waiting.
+//
+// A message is acknowledged (its receipt counted in the own row) before it is applied. Whatever was
+// applied anywhere was acknowledged by everyone, so a reader that waits until all that this node
+// acknowledged is applied sees everything that anyone has seen (Now). The past needs no such wait: once
+// the time frontier has passed T, the index as of T never changes (At).
+//
+// Invariants
+//
+//	G1  every replica applies the same operations in the same order at the same timestamps.
+//	G2  a read of the present answers after everything acknowledged when it came is applied.
+//	G3  a read at T answers only when nothing at or before T can come, now or in a later life.
+//	G4  an operation is applied once: it carries its origin, incarnation and counter, and a view passes
+//	    on to the next what it did not deliver.
+//	G5  a message is in the log before it is in the index, and in the index before anyone is told.
+//	G6  nothing is counted as persisted before a sync of the log that began after its append ended well; a failed
+//	    sync stops the replica.
+//	G7  after a restart the index is brought to the end of the log before the node speaks.
+//
+// Callers must not hold a lock that a function given to OnApply takes.
+package shards

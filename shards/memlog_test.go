@@ -1,0 +1,63 @@
+package shards
+
+import (
+	"dfs/errs"
+	"dfs/hlc"
+	"dfs/ids"
+	"dfs/record"
+	"dfs/versionlog"
+)
+
+// memLog is a log in memory for tests of the engine alone.
+type memLog struct {
+	recs []record.Record
+	lsns []versionlog.LSN
+	end  versionlog.LSN
+}
+
+func (l *memLog) Append(recs []record.Record) ([]versionlog.LSN, error) {
+	var out []versionlog.LSN
+	for _, r := range recs {
+		c := append(record.Record(nil), r...)
+		c.Finish(uint64(l.end), 0)
+		l.recs, l.lsns = append(l.recs, c), append(l.lsns, l.end)
+		out = append(out, l.end)
+		l.end += versionlog.LSN(len(r))
+	}
+	return out, nil
+}
+
+func (l *memLog) Sync() (versionlog.LSN, error) { return l.end, nil }
+func (l *memLog) End() versionlog.LSN           { return l.end }
+
+func (l *memLog) Scan(from versionlog.LSN, fn func(versionlog.LSN, record.Record) error) error {
+	for i, r := range l.recs {
+		if l.lsns[i] >= from {
+			if err := fn(l.lsns[i], r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (l *memLog) ReadData(lsn versionlog.LSN, off int, p []byte) error {
+	for i, r := range l.recs {
+		if l.lsns[i] == lsn {
+			copy(p, r.Data()[off:])
+			return nil
+		}
+	}
+	return errs.New(errs.NotFound, "no record at %d", lsn)
+}
+
+func (l *memLog) Locate(ids.Version) (versionlog.LSN, error) { return 0, nil }
+
+func (l *memLog) FindVersion(v ids.Version) (hlc.Timestamp, bool, error) {
+	for _, r := range l.recs {
+		if h := r.Header(); h.Version == v {
+			return h.Timestamp, true, nil
+		}
+	}
+	return 0, false, nil
+}

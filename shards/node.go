@@ -1,0 +1,290 @@
+package shards
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"dfs/errs"
+	"dfs/fabric"
+	"dfs/hlc"
+	"dfs/ids"
+	"dfs/index"
+	"dfs/record"
+	"dfs/sst"
+	"dfs/versionlog"
+	"dfs/views"
+)
+
+// Config is what a Node is made of. The owner opened the log and the index; the Node does not close them.
+type Config struct {
+	Self    views.Member
+	Nodes   []ids.NodeID // all members of the cluster, this node among them
+	Shards  int          // data shards, at least 1; the same at every member, for ever
+	Log     Log
+	Index   *index.Index
+	Durable views.Durable // what SaveState saved last
+	Floor   hlc.Timestamp // what SaveFloor saved last
+
+	SaveState func(views.Durable) error  // persist before returning
+	SaveFloor func(hlc.Timestamp) error  // survive the end of the process; may be nil
+	Physical  func() hlc.Timestamp       // the wall clock
+	Sync      func()                     // have Log.Sync called soon, then Synced; nil: Run does it
+	Full      func(recordBytes int) bool // refuse new data: the disk is nearly full; nil: never
+	Logger    *slog.Logger
+
+	RingBytes int           // each member's ring at each other, a power of two; 0 means 16 MiB
+	Heartbeat time.Duration // at least so often the row is pushed; 0 means 100 ms
+	SyncAfter time.Duration // what nobody waits for is persisted after this; 0 means 50 ms
+}
+
+// Log is what a Node needs of the versioned log; *versionlog.Log is one.
+type Log interface {
+	Append(recs []record.Record) ([]versionlog.LSN, error)
+	Sync() (versionlog.LSN, error)
+	End() versionlog.LSN
+	Scan(from versionlog.LSN, fn func(versionlog.LSN, record.Record) error) error
+	ReadData(lsn versionlog.LSN, off int, p []byte) error
+	Locate(v ids.Version) (versionlog.LSN, error)
+	FindVersion(v ids.Version) (hlc.Timestamp, bool, error)
+}
+
+func (c Config) withDefaults() Config {
+	if c.RingBytes == 0 {
+		c.RingBytes = 16 << 20
+	}
+	if c.Heartbeat == 0 {
+		c.Heartbeat = 100 * time.Millisecond
+	}
+	if c.SyncAfter == 0 {
+		c.SyncAfter = 50 * time.Millisecond
+	}
+	if c.SaveFloor == nil {
+		c.SaveFloor = func(hlc.Timestamp) error { return nil }
+	}
+	if c.Full == nil {
+		c.Full = func(int) bool { return false }
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Node hosts the replicas of one node. Step does all of its work; Run calls Step when something
+// happened. Every other exported method may be called by any goroutine.
+type Node struct {
+	cfg   Config
+	log   *slog.Logger
+	wake  chan struct{}
+	kick  chan struct{} // asks the syncing goroutine of Run
+	fatal chan error
+
+	// Owned by Step.
+	fab      fabric.Fabric
+	core     *views.Core
+	clock    hlc.Clock
+	view     *activeView
+	orders   []*order
+	origins  map[ids.NodeID]origin
+	fetching *fetch
+	asked    []fetchRequest // to be answered when the log here is complete
+	events   []event        // being handled
+	beat     hlc.Timestamp  // the last heartbeat
+	syncing  bool           // a sync was asked for and has not ended
+	again    bool           // another one is needed after it
+	hot      hlc.Timestamp  // until then every delivery is synced at once: someone is calling fsync
+	applied  appliedMark
+	onApply  []func(sub ids.Subgroup, origin ids.NodeID, op []byte)
+
+	failed atomic.Pointer[error]
+	bornAt atomic.Int64 // applied.born, for others
+
+	// mu guards what the methods for other goroutines share with Step. Nothing else is locked while
+	// it is held.
+	mu       sync.Mutex
+	inbox    []event
+	building int           // reservations being filled
+	built    *sync.Cond    // building became 0
+	room     chan struct{} // closed and replaced when there may be room, a view, or the end
+	closed   bool
+	waiters  []*waiter
+	floor    hlc.Timestamp // moments up to here may have been answered about
+}
+
+// activeView is the view that this node is in.
+type activeView struct {
+	views.View
+	rank  ids.Rank
+	table *sst.Table
+	snap  *sst.Snapshot
+	open  bool // every member has its regions registered
+	trim  bool // the trim was delivered
+}
+
+// event is something that happened outside of Step.
+type event struct {
+	kind eventKind
+	peer ids.NodeID
+	msg  []byte
+	lsn  versionlog.LSN
+	err  error
+}
+
+type eventKind int
+
+const (
+	peerUp eventKind = iota
+	peerDown
+	peerMessage
+	logSynced
+)
+
+// New recovers the state from the log and returns a node that knows no peers yet: give Events to a
+// fabric, then call Start.
+func New(cfg Config) (*Node, error) {
+	n := &Node{
+		cfg: cfg.withDefaults(), wake: make(chan struct{}, 1), kick: make(chan struct{}, 1), fatal: make(chan error, 1),
+		room: make(chan struct{}), origins: map[ids.NodeID]origin{},
+	}
+	n.built = sync.NewCond(&n.mu)
+	n.log = n.cfg.Logger
+	layout := NewLayout(n.cfg.Nodes, n.cfg.Shards)
+	for g, l := range layout.Groups {
+		n.orders = append(n.orders, newOrder(ids.Group(g), l))
+	}
+	n.clock.Observe(n.cfg.Floor)
+	n.floor = n.cfg.Floor
+	if err := n.recover(); err != nil {
+		return nil, err
+	}
+	n.core = views.New(views.Config{Self: n.cfg.Self, Nodes: n.cfg.Nodes, Durable: n.cfg.Durable, Ends: n.ends})
+	return n, nil
+}
+
+// Events is what the fabric of this node must call.
+func (n *Node) Events() fabric.Events {
+	return fabric.Events{
+		Up:      func(p ids.NodeID) { n.post(event{kind: peerUp, peer: p}) },
+		Down:    func(p ids.NodeID, err error) { n.post(event{kind: peerDown, peer: p, err: err}) },
+		Message: func(p ids.NodeID, msg []byte) { n.post(event{kind: peerMessage, peer: p, msg: msg}) },
+		Wake:    n.notify,
+	}
+}
+
+// Start begins to look for the first view over the fabric.
+func (n *Node) Start(f fabric.Fabric) {
+	n.fab = f
+	n.carryOut(n.core.Start())
+	n.fab.Flush()
+	n.notify()
+}
+
+// Synced says that a sync of the log ended: everything below lsn is durable, or err.
+func (n *Node) Synced(lsn versionlog.LSN, err error) {
+	n.post(event{kind: logSynced, lsn: lsn, err: err})
+}
+
+func (n *Node) post(e event) {
+	n.mu.Lock()
+	n.inbox = append(n.inbox, e)
+	n.mu.Unlock()
+	n.notify()
+}
+
+func (n *Node) notify() {
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run steps the node until ctx ends or it fails. It returns nil in the first case.
+func (n *Node) Run(ctx context.Context) error {
+	var syncer sync.WaitGroup
+	stop := make(chan struct{})
+	if n.cfg.Sync == nil {
+		n.cfg.Sync = func() {
+			select {
+			case n.kick <- struct{}{}:
+			default:
+			}
+		}
+		syncer.Go(func() {
+			for {
+				select {
+				case <-n.kick:
+					n.Synced(n.cfg.Log.Sync())
+				case <-stop:
+					return
+				}
+			}
+		})
+	}
+	defer func() {
+		close(stop)
+		syncer.Wait()
+		n.Close()
+	}()
+	timer := time.NewTimer(n.cfg.Heartbeat / 2)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-n.fatal:
+			return err
+		case <-n.wake:
+		case <-timer.C:
+		}
+		for n.Step() {
+		}
+		timer.Reset(n.cfg.Heartbeat / 2)
+	}
+}
+
+// Close ends all waiting: nothing is submitted any more.
+func (n *Node) Close() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return
+	}
+	n.closed = true
+	gone := errs.New(errs.Unavailable, "the node was stopped")
+	for _, o := range n.orders {
+		for call := range o.calls.all() {
+			call.finish(Result{}, gone)
+		}
+		o.calls = queue[*Call]{}
+	}
+	for _, w := range n.waiters {
+		w.finish(gone)
+	}
+	n.waiters = nil
+	close(n.room)
+}
+
+// fail stops this replica: it must not acknowledge anything any more.
+func (n *Node) fail(err error) {
+	if n.failed.CompareAndSwap(nil, &err) {
+		n.log.Error("this replica stops", "err", err)
+		n.fatal <- err
+	}
+}
+
+// Err returns why this replica stopped, or nil.
+func (n *Node) Err() error {
+	if e := n.failed.Load(); e != nil {
+		return *e
+	}
+	return nil
+}
+
+// OnApply has fn called with each operation in the order of delivery, from the goroutine that steps: fn
+// must not block. Call it before Start.
+func (n *Node) OnApply(fn func(sub ids.Subgroup, origin ids.NodeID, op []byte)) {
+	n.onApply = append(n.onApply, fn)
+}

@@ -1,0 +1,241 @@
+package shards
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"dfs/errs"
+	"dfs/fabric/tcp"
+	"dfs/hlc"
+	"dfs/ids"
+	"dfs/index"
+	"dfs/namespace"
+	"dfs/objects"
+	"dfs/views"
+)
+
+// member is a node of a test cluster over loopback.
+type member struct {
+	node    *Node
+	fab     *tcp.Fabric
+	log     *memLog
+	durable views.Durable
+	inc     uint32
+	addr    string
+	stop    context.CancelFunc
+	ended   chan error
+}
+
+type testCluster struct {
+	t       testing.TB
+	members []*member
+}
+
+func newTestCluster(t testing.TB, n int) *testCluster {
+	c := &testCluster{t: t}
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.members = append(c.members, &member{log: &memLog{}, addr: l.Addr().String()})
+		l.Close()
+	}
+	for i := range c.members {
+		c.start(i)
+	}
+	t.Cleanup(func() {
+		for i := range c.members {
+			c.kill(i)
+		}
+	})
+	return c
+}
+
+func (c *testCluster) start(i int) {
+	m := c.members[i]
+	m.inc++
+	var nodes []ids.NodeID
+	peers := map[ids.NodeID]string{}
+	for j, o := range c.members {
+		nodes = append(nodes, ids.NodeID(j+1))
+		if j != i {
+			peers[ids.NodeID(j+1)] = o.addr
+		}
+	}
+	logger := slog.New(slog.DiscardHandler)
+	if testing.Verbose() {
+		logger = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("node", i+1)
+	}
+	node, err := New(Config{
+		Self: views.Member{Node: ids.NodeID(i + 1), Incarnation: m.inc}, Nodes: nodes, Shards: 2,
+		Log: m.log, Index: index.New(index.NewMem(), index.Config{}), Durable: m.durable,
+		SaveState: func(d views.Durable) error { m.durable = d; return nil },
+		Physical:  func() hlc.Timestamp { return hlc.FromTime(time.Now()) },
+		Logger:    logger, RingBytes: 1 << 20,
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", m.addr)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	fab, err := tcp.New(tcp.Config{Self: ids.NodeID(i + 1), Peers: peers, Listener: l, Events: node.Events(), Logger: logger})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	m.node, m.fab, m.stop, m.ended = node, fab, stop, make(chan error, 1)
+	node.Start(fab)
+	fab.Start()
+	go func() { m.ended <- node.Run(ctx) }()
+}
+
+// kill ends a node without a word; what is in its log stays.
+func (c *testCluster) kill(i int) {
+	m := c.members[i]
+	if m.stop == nil {
+		return
+	}
+	m.stop()
+	if err := <-m.ended; err != nil {
+		c.t.Errorf("node %d: %v", i+1, err)
+	}
+	m.fab.Close()
+	m.stop = nil
+}
+
+func (c *testCluster) must(r Result, err error) Result {
+	c.t.Helper()
+	if err != nil || r.Kind != errs.OK {
+		c.t.Fatalf("%v, %v", r.Kind, err)
+	}
+	return r
+}
+
+func (c *testCluster) do(i int, sub ids.Subgroup, op []byte, data ...[]byte) Result {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	call, err := c.members[i].node.Submit(ctx, sub, op, data...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return c.must(call.Wait(ctx))
+}
+
+func (c *testCluster) digests(i int) string {
+	c.t.Helper()
+	out := ""
+	for sub := range ids.Subgroup(3) {
+		r, err := c.members[i].node.Now(context.Background(), sub)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if sub == ids.Namespace {
+			out += fmt.Sprintf("%x ", namespace.Digest(r))
+		} else {
+			out += fmt.Sprintf("%x ", objects.Digest(r))
+		}
+	}
+	return out
+}
+
+// G1, G2: what one node did is what every node reads at once; G3: and the past stays.
+func TestThreeNodes(t *testing.T) {
+	c := newTestCluster(t, 3)
+	c.do(0, ids.Namespace, namespace.Init{}.Encode())
+	for k := range 30 {
+		r := c.do(k%3, ids.Namespace, namespace.Create{Parent: ids.RootIno, Name: fmt.Sprint("f", k), Mode: 0o100644, Exclusive: true}.Encode())
+		made, err := namespace.DecodeCreateResult(r.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ino := made.Ino
+		c.do((k+1)%3, c.members[0].node.DataShard(ino), objects.Write{Ino: ino, Off: 0}.Encode(), make([]byte, 5000))
+		for i := range 3 {
+			if a, b := c.digests(i), c.digests((i+1)%3); a != b {
+				t.Fatalf("G1: digests differ: %s and %s", a, b)
+			}
+		}
+	}
+	if err := c.members[1].node.Sync(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// G4, G7: operations submitted while members come and go are applied once, in order, at every replica.
+func TestRestarts(t *testing.T) {
+	c := newTestCluster(t, 3)
+	c.do(0, ids.Namespace, namespace.Init{}.Encode())
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var wg sync.WaitGroup
+	const count = 2000
+	wg.Go(func() { // node 1 is never killed
+		var calls []*Call
+		for k := range count {
+			call, err := c.members[0].node.Submit(ctx, ids.Namespace,
+				namespace.Create{Parent: ids.RootIno, Name: fmt.Sprint("g", k), Mode: 0o100644, Exclusive: true}.Encode())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			calls = append(calls, call)
+			if k%100 == 0 {
+				if _, err := call.Wait(ctx); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+		for k, call := range calls {
+			if r, err := call.Wait(ctx); err != nil || r.Kind != errs.OK {
+				t.Errorf("create %d: %v, %v", k, r.Kind, err)
+				return
+			}
+		}
+	})
+	for k := range 6 {
+		i := 1 + k%2
+		c.kill(i)
+		c.start(i)
+		c.do(i, ids.Namespace, namespace.Create{Parent: ids.RootIno, Name: fmt.Sprint("k", k), Mode: 0o100644, Exclusive: true}.Encode())
+	}
+	wg.Wait()
+	a, b, d := c.digests(0), c.digests(1), c.digests(2)
+	if a != b || a != d {
+		t.Fatalf("G1: digests differ: %s, %s, %s", a, b, d)
+	}
+	r, err := c.members[2].node.Now(ctx, ids.Namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	namespace.List(r, ids.RootIno, "", func(string, ids.Ino, namespace.Type) bool { seen++; return true })
+	if seen != count+6 {
+		t.Fatalf("%d entries, want %d", seen, count+6)
+	}
+}
+
+func BenchmarkClosedLoop(b *testing.B) {
+	c := newTestCluster(b, 3)
+	c.do(0, ids.Namespace, namespace.Init{}.Encode())
+	op := namespace.SetAttr{}.Encode()
+	for b.Loop() {
+		call, err := c.members[0].node.Submit(context.Background(), ids.Namespace, op)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := call.Wait(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,239 @@
+package shards
+
+import (
+	"context"
+
+	"dfs/errs"
+	"dfs/hlc"
+	"dfs/ids"
+	"dfs/index"
+	"dfs/multicast"
+	"dfs/versionlog"
+)
+
+// waiter is someone who waits for a condition that Step brings about.
+type waiter struct {
+	order *order
+	kind  waitKind
+	until uint64        // a position, a version or a timestamp, by kind
+	calls uint64        // waitPersisted: the last own operation meant
+	asked bool          // the other members were asked
+	done  chan struct{} // closed when it is over
+	err   error
+}
+
+type waitKind int
+
+const (
+	waitReached   waitKind = iota // everything before until is applied
+	waitFrontier                  // the time frontier is at least until
+	waitPersisted                 // own operations up to calls, and all applied when asked, are persisted by every member
+)
+
+func (w *waiter) finish(err error) {
+	w.err = err
+	close(w.done)
+}
+
+// await registers w and waits for its end.
+func (n *Node) await(ctx context.Context, w *waiter) error {
+	w.done = make(chan struct{})
+	n.mu.Lock()
+	if err := n.usableLocked(); err != nil {
+		n.mu.Unlock()
+		return err
+	}
+	if w.kind == waitPersisted {
+		w.calls = w.order.counter
+	}
+	n.waiters = append(n.waiters, w)
+	n.mu.Unlock()
+	n.notify()
+	select {
+	case <-w.done:
+		return w.err
+	case <-ctx.Done():
+		n.mu.Lock()
+		for i, o := range n.waiters {
+			if o == w {
+				n.waiters = append(n.waiters[:i], n.waiters[i+1:]...)
+				break
+			}
+		}
+		n.mu.Unlock()
+		return errs.Wrap(errs.Interrupted, ctx.Err(), "waiting for the cluster")
+	}
+}
+
+// NowReady reports whether Now would not wait.
+func (n *Node) NowReady() bool {
+	for _, o := range n.orders {
+		if o.reached.Load() < o.acked.Load() {
+			return false
+		}
+	}
+	return true
+}
+
+// Now returns the newest state of a subgroup, after everything that this node had acknowledged when it
+// was called was applied here (G2). What was delivered anywhere was acknowledged here before, so no
+// read anywhere is newer. errs.Interrupted if ctx ends first.
+func (n *Node) Now(ctx context.Context, sub ids.Subgroup) (index.Reader, error) {
+	o, err := n.orderOf(sub)
+	if err != nil {
+		return nil, err
+	}
+	if acked := o.acked.Load(); o.reached.Load() < acked {
+		if err := n.await(ctx, &waiter{order: o, kind: waitReached, until: acked}); err != nil {
+			return nil, err
+		}
+	}
+	return n.cfg.Index.At(sub, o.timeNow()), nil
+}
+
+// At returns the state of a subgroup as of t, once no operation at or before t can come any more (G3).
+// It fails with errs.Future if t has not come, errs.BeforeBeginning if there was nothing yet,
+// errs.Interrupted if ctx ends first.
+func (n *Node) At(ctx context.Context, sub ids.Subgroup, t hlc.Timestamp) (index.Reader, error) {
+	o, err := n.orderOf(sub)
+	if err != nil {
+		return nil, err
+	}
+	if t > o.timeNow() && t > n.cfg.Physical() {
+		return nil, errs.New(errs.Future, "%v has not come yet, it is %v", t, n.cfg.Physical())
+	}
+	if born := n.born(); born == 0 || t < born {
+		return nil, errs.New(errs.BeforeBeginning, "the filesystem began at %v", born)
+	}
+	if hlc.Timestamp(o.frontier.Load()) < t {
+		if err := n.await(ctx, &waiter{order: o, kind: waitFrontier, until: uint64(t)}); err != nil {
+			return nil, err
+		}
+	}
+	if err := n.answered(t); err != nil {
+		return nil, err
+	}
+	return n.cfg.Index.At(sub, t), nil
+}
+
+// answered makes sure that no later life of this node stamps a message at or before t.
+func (n *Node) answered(t hlc.Timestamp) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if t <= n.floor {
+		return nil
+	}
+	if err := n.cfg.SaveFloor(t); err != nil {
+		return errs.Wrap(errs.KindOf(err), err, "remembering that %v was asked for", t)
+	}
+	n.floor = t
+	return nil
+}
+
+// Sync returns when every operation that this node submitted before, and every one that it had applied, is
+// on persistent storage at every replica.
+func (n *Node) Sync(ctx context.Context) error {
+	for _, o := range n.orders {
+		if err := n.await(ctx, &waiter{order: o, kind: waitPersisted}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReadData reads len(p) bytes of the data of the record at lsn, from off, verified.
+func (n *Node) ReadData(lsn uint64, off int, p []byte) error {
+	return n.cfg.Log.ReadData(versionlog.LSN(lsn), off, p)
+}
+
+// History calls fn with every value that a key ever had, newest first, until fn returns false.
+func (n *Node) History(sub ids.Subgroup, key []byte, fn func(since hlc.Timestamp, value []byte, deleted bool) bool) {
+	n.cfg.Index.History(sub, key, fn)
+}
+
+// DataShard returns the subgroup that holds the contents of a file.
+func (n *Node) DataShard(ino ids.Ino) ids.Subgroup { return ShardOf(ino, n.cfg.Shards) }
+
+// TimeOf returns when a version was delivered. It fails with errs.NotFound if there is no such version.
+func (n *Node) TimeOf(v ids.Version) (hlc.Timestamp, error) {
+	t, ok, err := n.cfg.Log.FindVersion(v)
+	if err == nil && !ok {
+		err = errs.New(errs.NotFound, "no version %v", v)
+	}
+	return t, err
+}
+
+// Physical returns the wall clock.
+func (n *Node) Physical() hlc.Timestamp { return n.cfg.Physical() }
+
+// Self returns this node's number.
+func (n *Node) Self() ids.NodeID { return n.cfg.Self.Node }
+
+// serveWaiters ends the waiting that is over, and asks the other members for what is not.
+func (n *Node) serveWaiters() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	kept := n.waiters[:0]
+	for _, w := range n.waiters {
+		if n.overLocked(w) {
+			w.finish(nil)
+		} else {
+			kept = append(kept, w)
+		}
+	}
+	clear(n.waiters[len(kept):])
+	n.waiters = kept
+}
+
+// overLocked reports whether w has what it waits for.
+func (n *Node) overLocked(w *waiter) bool {
+	o := w.order
+	switch w.kind {
+	case waitReached:
+		return o.reached.Load() >= w.until
+	case waitFrontier:
+		if o.frontier.Load() >= int64(w.until) {
+			return true
+		}
+		if n.view != nil && n.view.open {
+			o.mc.WantFrontier(hlc.Timestamp(w.until))
+		}
+		return false
+	}
+	return n.persistedLocked(w)
+}
+
+// persistedLocked follows a caller of Sync through its stages: its operations are delivered, their version
+// is known, every member has persisted it.
+func (n *Node) persistedLocked(w *waiter) bool {
+	o := w.order
+	if !w.asked {
+		pending := uint64(0)
+		for c := range o.calls.all() {
+			if c.counter > w.calls {
+				break
+			}
+			pending++
+		}
+		if pending == 0 {
+			w.asked, w.until = true, uint64(o.last)
+		}
+		if n.view != nil && n.view.open {
+			// The last operation will have about this number; asking now saves a round trip.
+			if seq := n.seqHere(o) + multicast.Seq(pending); seq > 0 {
+				o.mc.WantPersisted(seq)
+				n.hot = n.cfg.Physical() + hotFor
+			}
+		}
+	}
+	return w.asked && o.durable.Load() >= w.until
+}
+
+// seqHere returns the number of the last message applied in the view that this node is in, 0 before
+// the first.
+func (n *Node) seqHere(o *order) multicast.Seq {
+	if n.view == nil || o.last.View() != n.view.ID {
+		return 0
+	}
+	return multicast.Seq(o.last.Seq())
+}
