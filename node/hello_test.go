@@ -1,0 +1,51 @@
+package node
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"dfs/hlc"
+	"dfs/ids"
+)
+
+func sampleHello() hello {
+	return hello{Format: 1, Cluster: "c", Members: []ids.NodeID{1, 2}, Shards: 4, Clock: hlc.Timestamp(time.Hour)}
+}
+
+// Who cannot work together finds out in the handshake, and is told why.
+func TestHelloCheck(t *testing.T) {
+	for want, change := range map[string]func(h *hello){
+		"":                       func(h *hello) { h.Clock += hlc.Timestamp(499 * time.Millisecond) },
+		"data format 2":          func(h *hello) { h.Format = 2 },
+		`belongs to cluster "d"`: func(h *hello) { h.Cluster = "d" },
+		"with the nodes [1 3]":   func(h *hello) { h.Members = []ids.NodeID{1, 3} },
+		"has 5 data shards":      func(h *hello) { h.Shards = 5 },
+		"the clock of node 2 is 700ms behind, the others allow 500ms": func(h *hello) { h.Clock -= hlc.Timestamp(700 * time.Millisecond) },
+		"the clock of node 2 is 1h0m0s ahead":                         func(h *hello) { h.Clock += hlc.Timestamp(time.Hour) },
+	} {
+		theirs := sampleHello()
+		change(&theirs)
+		theirs, err := decodeHello(theirs.encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = sampleHello().check(2, theirs, 500*time.Millisecond)
+		if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
+			t.Errorf("want %q, got %v", want, err)
+		}
+	}
+}
+
+func FuzzHello(f *testing.F) {
+	f.Add(sampleHello().encode())
+	f.Add([]byte(`{"format":1}{}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if h, err := decodeHello(b); err == nil {
+			_ = sampleHello().check(2, h, time.Second)
+			if _, err := decodeHello(h.encode()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
