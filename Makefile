@@ -1,0 +1,77 @@
+# dfs: what can be done here. `make` alone lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# A freshly unpacked Go is found without being on PATH.
+export PATH := $(PATH):/usr/local/go/bin:/usr/lib/go/bin
+
+# bin/dfs is one static file. The race detector alone needs C.
+export CGO_ENABLED ?= 0
+
+REVISION := $(shell git describe --always --dirty 2>/dev/null)
+SEEDS ?= 500
+SEED ?=
+BENCHTIME ?= 1s
+FUZZTIME ?= 10s
+
+.PHONY: help build demo test check unit race cluster sim mutants bench lint fuzz clean prepare prepare-race
+
+help: ## list the targets
+	@printf 'usage: make TARGET\n\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nstart with: make demo\n'
+
+build: prepare ## build bin/dfs
+	@mkdir -p bin
+	go build -trimpath -ldflags '-X main.revision=$(REVISION)' -o bin/dfs ./cmd/dfs
+
+demo: build ## start three nodes, show the tour of the README, stop them
+	@scripts/prepare fuse
+	scripts/demo bin/dfs
+
+test: build lint unit sim cluster ## everything that must pass before a commit, below 10 minutes on 2 cores
+
+check: test race mutants ## all that CI does
+
+unit: prepare ## tests of the packages, and the rules of the house
+	go test -timeout 5m $$(go list ./... | grep -v -e /tests/cluster -e /tests/sim)
+
+race: prepare-race ## tests of the packages under the race detector
+	CGO_ENABLED=1 go test -race -short -timeout 15m $$(go list ./... | grep -v -e /tests/policy -e /tests/cluster)
+
+cluster: build ## tests of real clusters with real mounts
+	@scripts/prepare fuse git
+	DFS_BINARY=$(CURDIR)/bin/dfs go test -timeout 9m ./tests/cluster/...
+
+sim: prepare ## simulate whole clusters: SEEDS=500 from the first, or one with SEED=7
+	go test -timeout 60m ./tests/sim -args -seeds=$(SEEDS) $(if $(SEED),-seed=$(SEED))
+
+mutants: prepare ## every seeded bug must be caught by a test
+	go test -timeout 30m ./tests/mutants
+
+bench: build ## benchmarks of the packages, then of a cluster through its mounts
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+	bin/dfs bench
+
+lint: prepare ## go vet, staticcheck, gofmt
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'dfs: hint: gofmt -w the files above'; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+fuzz: prepare ## fuzz every decoder for FUZZTIME=10s
+	@for p in $$(go list ./...); do \
+		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+			echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+		done; \
+	done
+
+clean: ## remove what was built
+	rm -rf bin
+	go clean -testcache
+
+prepare:
+	@scripts/prepare go git
+
+prepare-race:
+	@scripts/prepare go git cc
