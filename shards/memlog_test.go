@@ -1,6 +1,8 @@
 package shards
 
 import (
+	"sync"
+
 	"dfs/errs"
 	"dfs/hlc"
 	"dfs/ids"
@@ -10,12 +12,15 @@ import (
 
 // memLog is a log in memory for tests of the engine alone.
 type memLog struct {
+	mu   sync.Mutex
 	recs []record.Record
 	lsns []versionlog.LSN
 	end  versionlog.LSN
 }
 
 func (l *memLog) Append(recs []record.Record) ([]versionlog.LSN, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var out []versionlog.LSN
 	for _, r := range recs {
 		c := append(record.Record(nil), r...)
@@ -27,8 +32,13 @@ func (l *memLog) Append(recs []record.Record) ([]versionlog.LSN, error) {
 	return out, nil
 }
 
-func (l *memLog) Sync() (versionlog.LSN, error) { return l.end, nil }
-func (l *memLog) End() versionlog.LSN           { return l.end }
+func (l *memLog) Sync() (versionlog.LSN, error) { return l.End(), nil }
+
+func (l *memLog) End() versionlog.LSN {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.end
+}
 
 func (l *memLog) Scan(from versionlog.LSN, fn func(versionlog.LSN, record.Record) error) error {
 	for i, r := range l.recs {
@@ -42,6 +52,8 @@ func (l *memLog) Scan(from versionlog.LSN, fn func(versionlog.LSN, record.Record
 }
 
 func (l *memLog) ReadData(lsn versionlog.LSN, off int, p []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for i, r := range l.recs {
 		if l.lsns[i] == lsn {
 			copy(p, r.Data()[off:])
@@ -54,6 +66,8 @@ func (l *memLog) ReadData(lsn versionlog.LSN, off int, p []byte) error {
 func (l *memLog) Locate(ids.Version) (versionlog.LSN, error) { return 0, nil }
 
 func (l *memLog) FindVersion(v ids.Version) (hlc.Timestamp, bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, r := range l.recs {
 		if h := r.Header(); h.Version == v {
 			return h.Timestamp, true, nil
