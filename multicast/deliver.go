@@ -118,6 +118,7 @@ func (g *Group) Logged(seq Seq) {
 		return
 	}
 	g.table.SetQuiet(g.col.delivered, position)
+	g.free()
 	// Nobody waits for these words but a sender that runs out of room, so while nothing else is to be
 	// pushed, they go once they are worth it.
 	if g.unpushed >= len(g.members[0].ring)/8 || g.unpushedN >= g.cfg.MaxInFlight/8 {
@@ -125,6 +126,14 @@ func (g *Group) Logged(seq Seq) {
 		g.unpushed, g.unpushedN = 0, 0
 	}
 }
+
+// Acknowledged returns the position just beyond the last message that was received here: all that any
+// member may have delivered by now lies before it, if the row was pushed.
+func (g *Group) Acknowledged() Slot { return g.acked }
+
+// Applied returns the position just beyond the last message reported by Logged. Once it reaches what Acknowledged was,
+// everything acknowledged then is logged and applied here.
+func (g *Group) Applied() Slot { return Slot(g.table.Get(g.col.delivered)) }
 
 // LastLogged returns the last message reported by Logged, and its timestamp, or 0 and Config.After.
 func (g *Group) LastLogged() (Seq, hlc.Timestamp) { return g.logged, g.loggedTime }

@@ -32,7 +32,7 @@ type Delivery struct {
 type Effects struct {
 	Writes     []Range    // of the own ring, at most 2, to be written at every other member before the row
 	Deliveries []Delivery // to be logged and applied in this order, then reported by Logged
-	More       bool       // the cap on a batch was reached: step again at once
+	More       bool       // step again at once, after Logged: the cap on a batch was reached, or ring room is to be given back
 }
 
 // MemberError says that what a member wrote makes no sense; the member is broken (M11).
@@ -136,13 +136,15 @@ type Group struct {
 	trimmed []uint64 // the trim, once there is one
 
 	// Sending.
-	ready []place // committed messages that are not yet published
-	tail  uint64  // bytes of the own ring that are published
-	freed uint64  // own messages whose bytes are given back
+	ready     []place // committed messages that are not yet published
+	tail      uint64  // bytes of the own ring that are published
+	freed     uint64  // own messages whose bytes are given back
+	elsewhere uint64  // least Delivered of the other members
 
 	// Delivering.
 	seq        Seq           // the last message delivered
 	timestamp  hlc.Timestamp // its timestamp, or Config.After
+	acked      Slot          // beyond the last message received
 	logged     Seq           // the last message logged and applied
 	loggedTime hlc.Timestamp // its timestamp, or Config.After
 	unpushed   int           // bytes of others' rings given back quietly
@@ -250,9 +252,17 @@ func (g *Group) Step(s *sst.Snapshot, now hlc.Timestamp) (*Effects, error) {
 			return &g.effects, g.err
 		}
 	}
-	g.free(s)
+	g.elsewhere = none
+	for i := range g.members {
+		if i != g.place {
+			g.elsewhere = min(g.elsewhere, s.Get(g.members[i].rank, g.col.delivered))
+		}
+	}
+	g.free()
 	g.publish(now)
 	g.deliverStable(s)
 	g.watchTime(s, now)
+	own := &g.members[g.place]
+	g.effects.More = g.effects.More || g.freed != g.outbox.finished || own.q.first < own.q.next && len(g.effects.Deliveries) > 0
 	return &g.effects, nil
 }

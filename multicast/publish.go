@@ -5,7 +5,6 @@ import (
 
 	"dfs/hlc"
 	"dfs/record"
-	"dfs/sst"
 )
 
 // Collect, with the outbox, takes over what was committed for the next Step to publish, and gives back
@@ -19,20 +18,11 @@ func (g *Group) Collect() (room bool) {
 }
 
 // free finds which of the own messages every member has delivered and logged (M1).
-func (g *Group) free(s *sst.Snapshot) {
+func (g *Group) free() {
 	own, n := &g.members[g.place], uint64(len(g.members))
-	if own.q.first == own.q.logged {
-		return
-	}
-	least := g.table.Get(g.col.delivered)
-	for i := range g.members {
-		if i != g.place {
-			least = min(least, s.Get(g.members[i].rank, g.col.delivered))
-		}
-	}
 	for own.q.first < own.q.logged {
 		e := own.q.at(own.q.first)
-		if e.index*n+uint64(g.place) >= least {
+		if e.index*n+uint64(g.place) >= g.elsewhere {
 			return
 		}
 		own.released = e.end
@@ -78,6 +68,7 @@ func (g *Group) publish(now hlc.Timestamp) {
 		sent++
 	}
 	if len(g.ready) > 0 {
+		g.acked = max(g.acked, Slot((sent-1)*n)+Slot(g.place)+1)
 		g.ready = g.ready[:0]
 		g.table.Set(g.col.tail, g.tail)
 		g.promise(own.stamp)
