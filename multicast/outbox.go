@@ -102,6 +102,9 @@ func (o *Outbox) Commit(r Reservation) {
 // Open, with the outbox, returns the number of reservations that are not committed.
 func (o *Outbox) Open() int { return o.open }
 
+// Used, with the outbox, returns the bytes of the own ring that some member has not logged yet.
+func (o *Outbox) Used() int { return int(o.tail - o.freed) }
+
 // take appends the committed places, in order of reservation, up to the first that is not (M9).
 func (o *Outbox) take(dst []place) []place {
 	for o.collected < o.reserved && o.at(o.collected).committed {

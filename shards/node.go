@@ -131,6 +131,8 @@ type event struct {
 	msg  []byte
 	lsn  versionlog.LSN
 	err  error
+
+	status chan<- Status
 }
 
 type eventKind int
@@ -140,6 +142,7 @@ const (
 	peerDown
 	peerMessage
 	logSynced
+	statusAsked
 )
 
 // New recovers the state from the log and returns a node that knows no peers yet: give Events to a

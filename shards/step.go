@@ -55,6 +55,8 @@ func (n *Node) takeEvents() {
 			n.onMessage(e.peer, e.msg)
 		case logSynced:
 			n.onSynced(e.lsn, e.err)
+		case statusAsked:
+			e.status <- n.status()
 		}
 		n.events[i] = event{}
 	}

@@ -1,0 +1,77 @@
+package shards
+
+import (
+	"context"
+
+	"dfs/errs"
+	"dfs/hlc"
+	"dfs/ids"
+	"dfs/views"
+)
+
+// Status is how a node stands at one moment.
+type Status struct {
+	View    views.View
+	Open    bool         // operations flow
+	Waiting []ids.NodeID // members that are missing for a view
+	Fetches ids.NodeID   // the member whose log this node is fetching, or 0
+	Born    hlc.Timestamp
+	Groups  []GroupStatus
+}
+
+// GroupStatus is one order as this node sees it.
+type GroupStatus struct {
+	Group     ids.Group
+	Members   []ids.NodeID
+	Subgroups []ids.Subgroup
+	Version   ids.Version   // last applied here
+	Time      hlc.Timestamp // its timestamp
+	Durable   ids.Version   // persisted by every member
+	Frontier  hlc.Timestamp // no message at or before will come any more
+	Pending   int           // operations submitted here and not applied
+	RingBytes int           // size of this node's ring
+	RingUsed  int           // bytes of it that are waiting for some member
+	Stalled   bool          // the log has no room
+}
+
+// Status asks the stepping goroutine for the node's state. It fails with errs.Interrupted or
+// errs.Unavailable.
+func (n *Node) Status(ctx context.Context) (Status, error) {
+	out := make(chan Status, 1)
+	n.mu.Lock()
+	if n.closed {
+		n.mu.Unlock()
+		return Status{}, errs.New(errs.Unavailable, "the node was stopped")
+	}
+	n.mu.Unlock()
+	n.post(event{kind: statusAsked, status: out})
+	select {
+	case s := <-out:
+		return s, nil
+	case <-ctx.Done():
+		return Status{}, errs.Wrap(errs.Interrupted, ctx.Err(), "asking for the status")
+	}
+}
+
+// status makes the answer, in Step.
+func (n *Node) status() Status {
+	s := Status{View: n.core.View(), Waiting: n.core.Waiting(), Born: n.born()}
+	s.Open = n.view != nil && n.view.open
+	if n.fetching != nil {
+		s.Fetches = n.fetching.source
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, o := range n.orders {
+		g := GroupStatus{
+			Group: o.id, Members: o.layout.Members, Subgroups: o.layout.Subgroups, Version: o.last, Time: o.timeNow(),
+			Durable: ids.Version(o.durable.Load()), Frontier: hlc.Timestamp(o.frontier.Load()), Pending: o.calls.len(),
+			RingBytes: n.cfg.RingBytes, Stalled: len(o.stalled) > 0,
+		}
+		if o.outbox != nil {
+			g.RingUsed = o.outbox.Used()
+		}
+		s.Groups = append(s.Groups, g)
+	}
+	return s
+}
