@@ -88,6 +88,8 @@ func (n *Node) apply(o *order, lsns []versionlog.LSN, recs []record.Record, next
 			continue
 		}
 		changed[h.Origin] = true
+		n.subs[h.Subgroup].Applied++
+		n.subs[h.Subgroup].Version = h.Version
 		results[i].Kind, results[i].Body = n.run(tx.Writer(h.Subgroup, h.Timestamp), h, lsns[i], r)
 	}
 	n.applied.next = next

@@ -89,6 +89,7 @@ type Node struct {
 	view     *activeView
 	orders   []*order
 	origins  map[ids.NodeID]origin
+	subs     []SubgroupStatus
 	fetching *fetch
 	asked    []fetchRequest // to be answered when the log here is complete
 	events   []event        // being handled
@@ -152,6 +153,7 @@ func New(cfg Config) (*Node, error) {
 		cfg: cfg.withDefaults(), wake: make(chan struct{}, 1), kick: make(chan struct{}, 1), fatal: make(chan error, 1),
 		room: make(chan struct{}), origins: map[ids.NodeID]origin{},
 	}
+	n.subs = make([]SubgroupStatus, n.cfg.Shards+1)
 	n.built = sync.NewCond(&n.mu)
 	n.log = n.cfg.Logger
 	layout := NewLayout(n.cfg.Nodes, n.cfg.Shards)

@@ -15,8 +15,10 @@ type Status struct {
 	Open    bool         // operations flow
 	Waiting []ids.NodeID // members that are missing for a view
 	Fetches ids.NodeID   // the member whose log this node is fetching, or 0
+	Linked  []ids.NodeID // members that there is a link to, this node included
 	Born    hlc.Timestamp
 	Groups  []GroupStatus
+	Subs    []SubgroupStatus // by subgroup
 }
 
 // GroupStatus is one order as this node sees it.
@@ -32,6 +34,12 @@ type GroupStatus struct {
 	RingBytes int           // size of this node's ring
 	RingUsed  int           // bytes of it that are waiting for some member
 	Stalled   bool          // the log has no room
+}
+
+// SubgroupStatus is one replica.
+type SubgroupStatus struct {
+	Applied uint64      // operations applied since the node started, recovery included
+	Version ids.Version // of the last of them, 0 if there was none
 }
 
 // Status asks the stepping goroutine for the node's state. It fails with errs.Interrupted or
@@ -55,7 +63,8 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 
 // status makes the answer, in Step.
 func (n *Node) status() Status {
-	s := Status{View: n.core.View(), Waiting: n.core.Waiting(), Born: n.born()}
+	s := Status{View: n.core.View(), Waiting: n.core.Waiting(), Born: n.born(), Linked: n.core.Connected()}
+	s.Subs = append(s.Subs, n.subs...)
 	s.Open = n.view != nil && n.view.open
 	if n.fetching != nil {
 		s.Fetches = n.fetching.source

@@ -139,6 +139,17 @@ func (c *Core) Waiting() []ids.NodeID {
 	return out
 }
 
+// Connected returns the members that this node has a link to, itself included.
+func (c *Core) Connected() []ids.NodeID {
+	var out []ids.NodeID
+	for _, n := range c.nodes {
+		if c.up[n] {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
 // Number returns the proposal that this node follows, and whether its log is complete for it: then it
 // may serve those that fetch.
 func (c *Core) Number() (number uint64, complete bool) {
@@ -192,22 +203,12 @@ func (c *Core) newAttempt() {
 	end, floor := c.cfg.Ends()
 	r := Report{
 		Member: c.cfg.Self, Attempt: c.attempt, Installed: c.durable.View.ID, Survivor: c.holds,
-		Trim: c.durable.Trim, End: end, Floor: floor, Linked: len(c.nodes) == c.linked(),
+		Trim: c.durable.Trim, End: end, Floor: floor, Linked: len(c.Connected()) == len(c.nodes),
 	}
 	if c.holds {
 		r.Received = c.recv
 	}
 	c.broadcast(message{kind: reportMsg, report: r})
-}
-
-func (c *Core) linked() int {
-	n := 0
-	for _, up := range c.up {
-		if up {
-			n++
-		}
-	}
-	return n
 }
 
 func (c *Core) broadcast(m message) {
