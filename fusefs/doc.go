@@ -1,0 +1,2 @@
+// Package fusefs is being written.
+package fusefs

@@ -1,0 +1,218 @@
+package fusefs
+
+import (
+	"sync"
+
+	"dfs/hlc"
+	"dfs/ids"
+)
+
+// nodeID is the number by which the kernel speaks of an inode. That of a live inode is its ids.Ino; all others
+// have the top bit set and are given out by nodeTable.
+type nodeID uint64
+
+const pastBit = 1 << 63
+
+// nodeSort tells the kinds of node apart.
+type nodeSort uint8
+
+const (
+	sortLive    nodeSort = iota // an inode now
+	sortPast                    // an inode as of a moment
+	sortHistory                 // DIR/@history
+	sortTrail                   // DIR/@history/NAME
+)
+
+// nodeKey says what a node is. Two lookups that come to the same key are the same node.
+//
+// A directory must not be reachable by two paths, or the kernel would move it from one to the other and ".."
+// would lead astray. So a node of the past also remembers the door it was entered by: the live directory, and
+// the name there if it was not the directory itself that was asked for. st_ino does not depend on the door.
+type nodeKey struct {
+	sort nodeSort
+	ino  ids.Ino       // sortHistory and sortTrail: the directory
+	at   hlc.Timestamp // sortPast
+	door ids.Ino       // sortPast
+	name string        // sortPast: the name in the door; sortTrail: NAME
+}
+
+// node is something that the kernel knows by number.
+type node struct {
+	nodeKey
+	id nodeID
+
+	// Guarded by nodeTable.mu.
+	lookups uint64 // references that the kernel has taken and not given back
+	opens   int    // handles, directories included
+
+	writes writes // live regular files
+	seen   attrSeen
+}
+
+// live says whether the node is an inode now, so that it can be changed.
+func (n *node) live() bool { return n.sort == sortLive }
+
+// nodeTable holds the nodes that the kernel knows or that are open (U5).
+type nodeTable struct {
+	mu    sync.Mutex
+	live  map[ids.Ino]*node
+	other map[nodeID]*node
+	byKey map[nodeKey]*node // of other
+	next  nodeID
+	// released remembers which orphans this node has told the others that it will not open again.
+	released map[ids.Ino]struct{}
+}
+
+func newNodeTable() *nodeTable {
+	t := &nodeTable{
+		live: map[ids.Ino]*node{}, other: map[nodeID]*node{}, byKey: map[nodeKey]*node{},
+		next: pastBit, released: map[ids.Ino]struct{}{},
+	}
+	root := t.add(nodeKey{ino: ids.RootIno})
+	root.lookups = 1 // the kernel never looks it up
+	return t
+}
+
+// find returns a node that the kernel knows, or nil.
+func (t *nodeTable) find(id uint64) *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if id&pastBit == 0 {
+		return t.live[ids.Ino(id)]
+	}
+	return t.other[nodeID(id)]
+}
+
+// known returns the node of a live inode if there is one.
+func (t *nodeTable) known(ino ids.Ino) *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.live[ino]
+}
+
+// ref returns the node of a key with one more reference by the kernel.
+func (t *nodeTable) ref(key nodeKey) *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.get(key)
+	if n == nil {
+		n = t.add(key)
+	}
+	n.lookups++
+	return n
+}
+
+func (t *nodeTable) get(key nodeKey) *node {
+	if key.sort == sortLive {
+		return t.live[key.ino]
+	}
+	return t.byKey[key]
+}
+
+func (t *nodeTable) add(key nodeKey) *node {
+	n := &node{nodeKey: key}
+	if key.sort == sortLive {
+		n.id = nodeID(key.ino)
+		t.live[key.ino] = n
+		return n
+	}
+	n.id = t.next
+	t.next++
+	t.other[n.id] = n
+	t.byKey[key] = n
+	return n
+}
+
+// forget gives back references of the kernel.
+func (t *nodeTable) forget(id, count uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.other[nodeID(id)]
+	if id&pastBit == 0 {
+		n = t.live[ids.Ino(id)]
+	}
+	if n == nil || n.ino == ids.RootIno && n.live() {
+		return
+	}
+	n.lookups -= min(count, n.lookups)
+	t.dropIfUnused(n)
+}
+
+// open notes a handle.
+func (t *nodeTable) open(n *node) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n.opens++
+}
+
+// isReleased says whether an inode was released. An orphan that was must not be opened any more: its contents
+// may be gone at any moment.
+func (t *nodeTable) isReleased(ino ids.Ino) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, released := t.released[ino]
+	return released
+}
+
+// close takes a handle back.
+func (t *nodeTable) close(n *node) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n.opens--
+	t.dropIfUnused(n)
+}
+
+func (t *nodeTable) dropIfUnused(n *node) {
+	if n.lookups > 0 || n.opens > 0 {
+		return
+	}
+	if n.live() {
+		delete(t.live, n.ino)
+		return
+	}
+	delete(t.other, n.id)
+	delete(t.byKey, n.nodeKey)
+}
+
+// release says whether an orphan may be released: it is not open here, and from now on cannot be opened.
+// While the kernel still knows it, it is held as well unless force is set.
+func (t *nodeTable) release(ino ids.Ino, force bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := t.live[ino]; n != nil && (n.opens > 0 || n.lookups > 0 && !force) {
+		return false
+	}
+	t.released[ino] = struct{}{}
+	return true
+}
+
+// prune keeps of the released orphans those that keep says.
+func (t *nodeTable) prune(keep func(ino ids.Ino) bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for ino := range t.released {
+		if !keep(ino) {
+			delete(t.released, ino)
+		}
+	}
+}
+
+// counts is for statistics.
+func (t *nodeTable) counts() (live, past int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.live), len(t.other)
+}
+
+// pastIno is the st_ino of an inode as of a moment: the same on every node and after every restart, and never
+// that of a live one. The mixing is that of splitmix64.
+func pastIno(ino ids.Ino, at hlc.Timestamp) uint64 {
+	return mix(mix(uint64(ino))^uint64(at)) | pastBit
+}
+
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
