@@ -262,7 +262,6 @@ func (g *Group) Step(s *sst.Snapshot, now hlc.Timestamp) (*Effects, error) {
 	g.publish(now)
 	g.deliverStable(s)
 	g.watchTime(s, now)
-	own := &g.members[g.place]
-	g.effects.More = g.effects.More || g.freed != g.outbox.finished || own.q.first < own.q.next && len(g.effects.Deliveries) > 0
+	g.effects.More = g.effects.More || g.freed != g.outbox.finished || g.frees()
 	return &g.effects, nil
 }

@@ -17,6 +17,12 @@ func (g *Group) Collect() (room bool) {
 	return room
 }
 
+// frees reports whether reporting all deliveries as logged would free own messages.
+func (g *Group) frees() bool {
+	own := &g.members[g.place]
+	return own.q.first < own.q.next && own.q.at(own.q.first).index*uint64(len(g.members))+uint64(g.place) < g.elsewhere
+}
+
 // free finds which of the own messages every member has delivered and logged (M1).
 func (g *Group) free() {
 	own, n := &g.members[g.place], uint64(len(g.members))
@@ -68,7 +74,7 @@ func (g *Group) publish(now hlc.Timestamp) {
 		sent++
 	}
 	if len(g.ready) > 0 {
-		g.acked = max(g.acked, Slot((sent-1)*n)+Slot(g.place)+1)
+		g.acked = max(g.acked, Slot((sent-1)*n+uint64(g.place)+1))
 		g.ready = g.ready[:0]
 		g.table.Set(g.col.tail, g.tail)
 		g.promise(own.stamp)

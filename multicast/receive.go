@@ -62,9 +62,12 @@ func (g *Group) receive(s *sst.Snapshot, place int, m *member, now hlc.Timestamp
 		next = index + 1
 	}
 	m.received = sent
-	if next > 0 && m.arrived < m.q.last {
-		g.acked = max(g.acked, Slot((next-1)*uint64(len(g.members)))+Slot(place)+1)
+	if m.arrived == m.q.last {
+		// Only nulls: nobody waits to hear of them (M6).
+		g.table.SetQuiet(g.col.received[place], sent)
+		return nil
 	}
+	g.acked = max(g.acked, Slot((next-1)*uint64(len(g.members))+uint64(place)+1))
 	g.table.Set(g.col.received[place], sent)
 	return nil
 }
