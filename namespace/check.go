@@ -2,6 +2,8 @@ package namespace
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"dfs/ids"
 	"dfs/index"
@@ -16,21 +18,23 @@ func Check(r index.Reader, report func(problem string)) {
 		xattrs: map[ids.Ino]uint32{}, orphans: map[ids.Ino]bool{},
 	}
 	c.read()
-	for ino, n := range c.inodes {
-		c.inode(ino, &n)
+	for _, ino := range sorted(c.inodes) {
+		c.inode(ino, c.inodes[ino])
 	}
-	for ino := range c.orphans {
+	for _, ino := range sorted(c.orphans) {
 		if _, ok := c.inodes[ino]; !ok {
 			c.report("T2: orphan %d has no inode", ino)
 		}
 	}
-	for ino := range c.xattrs {
+	for _, ino := range sorted(c.xattrs) {
 		if _, ok := c.inodes[ino]; !ok {
 			c.report("T6: attributes of inode %d, which does not exist", ino)
 		}
 	}
 	c.tree()
 }
+
+func sorted[V any](m map[ids.Ino]V) []ids.Ino { return slices.Sorted(maps.Keys(m)) }
 
 type checker struct {
 	r       index.Reader
@@ -96,7 +100,7 @@ func (c *checker) dirent(dir ids.Ino, name string, v []byte) {
 	}
 }
 
-func (c *checker) inode(ino ids.Ino, n *Inode) {
+func (c *checker) inode(ino ids.Ino, n Inode) {
 	want := c.links[ino]
 	switch {
 	case ino == ids.RootIno && want > 0:
@@ -124,8 +128,9 @@ func (c *checker) inode(ino ids.Ino, n *Inode) {
 func (c *checker) tree() {
 	above := map[ids.Ino]bool{ids.RootIno: true} // known to lead up to the root
 	last := ids.Ino(0)
-	for ino, n := range c.inodes {
-		last = max(last, ino)
+	for _, ino := range sorted(c.inodes) {
+		n := c.inodes[ino]
+		last = ino
 		if !n.IsDir() || n.Nlink == 0 {
 			continue
 		}

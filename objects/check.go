@@ -1,8 +1,11 @@
 package objects
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 
 	"dfs/ids"
 	"dfs/index"
@@ -14,7 +17,7 @@ func Check(r index.Reader, report func(problem string)) {
 	c.extents()
 	c.garbage()
 	c.attrs()
-	for b := range c.sums {
+	for _, b := range slices.SortedFunc(maps.Keys(c.sums), body.compare) {
 		c.report("O6: extents of file %d, epoch %d, which are neither its nor garbage", b.ino, b.epoch)
 	}
 	if used := Usage(r); used != c.usage {
@@ -26,6 +29,10 @@ func Check(r index.Reader, report func(problem string)) {
 type body struct {
 	ino   ids.Ino
 	epoch Epoch
+}
+
+func (b body) compare(other body) int {
+	return cmp.Or(cmp.Compare(b.ino, other.ino), cmp.Compare(b.epoch, other.epoch))
 }
 
 type sum struct {
