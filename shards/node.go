@@ -199,6 +199,17 @@ func (n *Node) post(e event) {
 	n.notify()
 }
 
+// Woken reports whether something happened since it was asked last, so that Step has work: for those who call
+// Step themselves. Step is due at every half Heartbeat too.
+func (n *Node) Woken() bool {
+	select {
+	case <-n.wake:
+		return true
+	default:
+		return false
+	}
+}
+
 func (n *Node) notify() {
 	select {
 	case n.wake <- struct{}{}:

@@ -35,8 +35,8 @@ func (w *waiter) finish(err error) {
 	close(w.done)
 }
 
-// await registers w and waits for its end.
-func (n *Node) await(ctx context.Context, w *waiter) error {
+// register makes Step look after w.
+func (n *Node) register(w *waiter) error {
 	w.done = make(chan struct{})
 	n.mu.Lock()
 	if err := n.usableLocked(); err != nil {
@@ -49,19 +49,18 @@ func (n *Node) await(ctx context.Context, w *waiter) error {
 	n.waiters = append(n.waiters, w)
 	n.mu.Unlock()
 	n.notify()
-	select {
-	case <-w.done:
-		return w.err
-	case <-ctx.Done():
-		n.mu.Lock()
-		for i, o := range n.waiters {
-			if o == w {
-				n.waiters = append(n.waiters[:i], n.waiters[i+1:]...)
-				break
-			}
+	return nil
+}
+
+// forget ends the interest in w.
+func (n *Node) forget(w *waiter) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i, o := range n.waiters {
+		if o == w {
+			n.waiters = append(n.waiters[:i], n.waiters[i+1:]...)
+			return
 		}
-		n.mu.Unlock()
-		return errs.Wrap(errs.Interrupted, ctx.Err(), "waiting for the cluster")
 	}
 }
 
@@ -79,41 +78,22 @@ func (n *Node) NowReady() bool {
 // was called was applied here (G2). What was delivered anywhere was acknowledged here before, so no
 // read anywhere is newer. errs.Interrupted if ctx ends first.
 func (n *Node) Now(ctx context.Context, sub ids.Subgroup) (index.Reader, error) {
-	o, err := n.orderOf(sub)
+	p, err := n.AskNow(sub)
 	if err != nil {
 		return nil, err
 	}
-	if acked := o.acked.Load(); o.reached.Load() < acked {
-		if err := n.await(ctx, &waiter{order: o, kind: waitReached, until: acked}); err != nil {
-			return nil, err
-		}
-	}
-	return n.cfg.Index.At(sub, o.timeNow()), nil
+	return p.Wait(ctx)
 }
 
 // At returns the state of a subgroup as of t, once no operation at or before t can come any more (G3).
 // It fails with errs.Future if t has not come, errs.BeforeBeginning if there was nothing yet,
 // errs.Interrupted if ctx ends first.
 func (n *Node) At(ctx context.Context, sub ids.Subgroup, t hlc.Timestamp) (index.Reader, error) {
-	o, err := n.orderOf(sub)
+	p, err := n.AskAt(sub, t)
 	if err != nil {
 		return nil, err
 	}
-	if t > o.timeNow() && t > n.cfg.Physical() {
-		return nil, errs.New(errs.Future, "%v has not come yet, it is %v", t, n.cfg.Physical())
-	}
-	if born := n.born(); born == 0 || t < born {
-		return nil, errs.New(errs.BeforeBeginning, "the filesystem began at %v", born)
-	}
-	if hlc.Timestamp(o.frontier.Load()) < t {
-		if err := n.await(ctx, &waiter{order: o, kind: waitFrontier, until: uint64(t)}); err != nil {
-			return nil, err
-		}
-	}
-	if err := n.answered(t); err != nil {
-		return nil, err
-	}
-	return n.cfg.Index.At(sub, t), nil
+	return p.Wait(ctx)
 }
 
 // answered makes sure that no later life of this node stamps a message at or before t.
@@ -133,12 +113,12 @@ func (n *Node) answered(t hlc.Timestamp) error {
 // Sync returns when every operation that this node submitted before, and every one that it had applied, is
 // on persistent storage at every replica.
 func (n *Node) Sync(ctx context.Context) error {
-	for _, o := range n.orders {
-		if err := n.await(ctx, &waiter{order: o, kind: waitPersisted}); err != nil {
-			return err
-		}
+	p, err := n.AskSync()
+	if err != nil {
+		return err
 	}
-	return nil
+	_, err = p.Wait(ctx)
+	return err
 }
 
 // ReadData reads len(p) bytes of the data of the record at lsn, from off, verified.
@@ -165,6 +145,12 @@ func (n *Node) TimeOf(v ids.Version) (hlc.Timestamp, error) {
 
 // Physical returns the wall clock.
 func (n *Node) Physical() hlc.Timestamp { return n.cfg.Physical() }
+
+// DataShards returns the number of data shards; their subgroups are 1 to that number.
+func (n *Node) DataShards() int { return n.cfg.Shards }
+
+// Members returns the members of the cluster.
+func (n *Node) Members() []ids.NodeID { return n.cfg.Nodes }
 
 // Self returns this node's number.
 func (n *Node) Self() ids.NodeID { return n.cfg.Self.Node }
