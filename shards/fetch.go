@@ -93,11 +93,7 @@ func (n *Node) serve(q fetchRequest) error {
 	msg = append(msg, 1)
 	o := n.orders[q.order]
 	if q.after < o.last {
-		from, err := n.cfg.Log.Locate(q.after + 1)
-		if err != nil {
-			return err
-		}
-		err = n.cfg.Log.Scan(from, func(_ versionlog.LSN, r record.Record) error {
+		err := n.cfg.Log.Scan(n.cfg.Log.Locate(q.after+1), func(_ versionlog.LSN, r record.Record) error {
 			h := r.Header()
 			if of, err := n.orderOf(h.Subgroup); h.Kind != record.Op || err != nil || of != o || h.Version <= q.after {
 				return nil

@@ -63,9 +63,9 @@ func (l *memLog) ReadData(lsn versionlog.LSN, off int, p []byte) error {
 	return errs.New(errs.NotFound, "no record at %d", lsn)
 }
 
-func (l *memLog) Locate(ids.Version) (versionlog.LSN, error) { return 0, nil }
+func (l *memLog) Locate(ids.Version) versionlog.LSN { return 0 }
 
-func (l *memLog) FindVersion(v ids.Version) (hlc.Timestamp, bool, error) {
+func (l *memLog) FindVersion(v ids.Version, _ func(ids.Subgroup) bool) (hlc.Timestamp, bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range l.recs {

@@ -47,8 +47,8 @@ type Log interface {
 	End() versionlog.LSN
 	Scan(from versionlog.LSN, fn func(versionlog.LSN, record.Record) error) error
 	ReadData(lsn versionlog.LSN, off int, p []byte) error
-	Locate(v ids.Version) (versionlog.LSN, error)
-	FindVersion(v ids.Version) (hlc.Timestamp, bool, error)
+	Locate(v ids.Version) versionlog.LSN
+	FindVersion(v ids.Version, of func(ids.Subgroup) bool) (hlc.Timestamp, bool, error)
 }
 
 func (c Config) withDefaults() Config {

@@ -2,6 +2,7 @@ package shards
 
 import (
 	"iter"
+	"slices"
 	"sync/atomic"
 
 	"dfs/hlc"
@@ -52,6 +53,9 @@ type origin struct {
 }
 
 func newOrder(id ids.Group, l GroupLayout) *order { return &order{id: id, layout: l} }
+
+// orders reports whether operations of sub are in this order.
+func (o *order) orders(sub ids.Subgroup) bool { return slices.Contains(o.layout.Subgroups, sub) }
 
 func (o *order) timeNow() hlc.Timestamp { return hlc.Timestamp(o.now.Load()) }
 

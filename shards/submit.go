@@ -95,10 +95,8 @@ func (n *Node) usableLocked() error {
 
 func (n *Node) orderOf(sub ids.Subgroup) (*order, error) {
 	for _, o := range n.orders {
-		for _, s := range o.layout.Subgroups {
-			if s == sub {
-				return o, nil
-			}
+		if o.orders(sub) {
+			return o, nil
 		}
 	}
 	return nil, errs.New(errs.Invalid, "no subgroup %d", sub)

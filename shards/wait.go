@@ -134,9 +134,14 @@ func (n *Node) History(sub ids.Subgroup, key []byte, fn func(since hlc.Timestamp
 // DataShard returns the subgroup that holds the contents of a file.
 func (n *Node) DataShard(ino ids.Ino) ids.Subgroup { return ShardOf(ino, n.cfg.Shards) }
 
-// TimeOf returns when a version was delivered. It fails with errs.NotFound if there is no such version.
+// TimeOf returns when a version of the order that the namespace is in was delivered. It fails with
+// errs.NotFound if there is no such version.
 func (n *Node) TimeOf(v ids.Version) (hlc.Timestamp, error) {
-	t, ok, err := n.cfg.Log.FindVersion(v)
+	o, err := n.orderOf(ids.Namespace)
+	if err != nil {
+		return 0, err
+	}
+	t, ok, err := n.cfg.Log.FindVersion(v, o.orders)
 	if err == nil && !ok {
 		err = errs.New(errs.NotFound, "no version %v", v)
 	}
