@@ -52,7 +52,7 @@ func (g *Group) promise(t hlc.Timestamp) bool {
 // the physical clock (Config.MaxAhead). TimeFrontier reaches t when all have heard of it and what they had sent is
 // applied here.
 func (g *Group) WantFrontier(t hlc.Timestamp) {
-	if g.wedged {
+	if g.wedged || t <= g.timeFrontier {
 		return
 	}
 	if old := g.table.Get(g.col.wantFrontier); uint64(t) > old {

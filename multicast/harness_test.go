@@ -47,9 +47,10 @@ type actor struct {
 	links []*link // to each place
 
 	open     []openMessage
-	sent     uint64     // messages reserved in all views
-	seen     int        // deliveries of this view
-	unlogged []Delivery // delivered, not logged
+	sent     uint64          // messages reserved in all views
+	seen     int             // deliveries of this view
+	arrived  map[uint64]bool // positions of the messages that Arrived has named
+	unlogged []Delivery      // delivered, not logged
 	frontier hlc.Timestamp
 	dead     bool
 }
@@ -105,6 +106,7 @@ func (w *world) install() {
 	layout := sst.Layout{Members: n + w.spare, Groups: 2}
 	for i, a := range w.actors {
 		a.rank, a.place, a.seen, a.open, a.unlogged = ranks[i], i, 0, nil, nil
+		a.arrived = map[uint64]bool{}
 		a.mem = make([]uint64, layout.Words())
 		a.table, a.snap = sst.New(layout, a.rank, a.mem), sst.NewSnapshot(layout)
 		a.rings, a.links = nil, nil
@@ -221,6 +223,15 @@ func (a *actor) underWay() bool {
 	return false
 }
 
+// checkSilence checks what holds when nothing moves.
+func (w *world) checkSilence() {
+	for _, a := range w.actors {
+		if a.table.Dirty() || a.g.Applied() != a.g.Acknowledged() {
+			w.t.Fatalf("M5: node %d: in silence, %d is acknowledged and %d applied, dirty %v", a.id, a.g.Acknowledged(), a.g.Applied(), a.table.Dirty())
+		}
+	}
+}
+
 // carry moves up to size bytes or words of the first parcel from a to the member at place to.
 func (w *world) carry(a *actor, to, size int) bool {
 	l := a.links[to]
@@ -282,6 +293,7 @@ func (w *world) checkArrivals(a *actor, before []uint64) {
 		if k := r.Position() / uint64(len(w.actors)); k < before[place] || k >= after[place] {
 			w.t.Fatalf("node %d: slot %d of %d arrived while received went from %d to %d", a.id, k, place, before[place], after[place])
 		}
+		a.arrived[r.Position()] = true
 	})
 }
 
@@ -299,8 +311,11 @@ func (w *world) delivered(a *actor, d Delivery, trimmed bool) {
 	if !trimmed {
 		k := h.Position / uint64(len(w.actors))
 		for _, b := range w.actors {
-			if got := b.table.Get(b.table.Layout().Received(1, d.Sender)); got <= k {
+			if got := b.table.Get(b.table.Layout().Received(1, d.Sender)); got <= k || uint64(b.g.Acknowledged()) <= h.Position {
 				w.t.Fatalf("M3: node %d delivers slot %d of member %d, node %d received %d", a.id, k, d.Sender, b.id, got)
+			}
+			if b.rank != d.Sender && !b.arrived[h.Position] {
+				w.t.Fatalf("M3: node %d delivers position %d, node %d was not told of its arrival", a.id, h.Position, b.id)
 			}
 		}
 	}
@@ -351,6 +366,7 @@ func (w *world) settle() {
 			w.log(a, len(a.unlogged))
 		}
 		if !moved {
+			w.checkSilence()
 			return
 		}
 		if round > 10_000 {

@@ -211,7 +211,14 @@ func (w *world) trim(survivors []*actor, unsent map[int][]record.Record) {
 		if again, err := a.g.Trim(agreed); err != nil || len(again) != 0 {
 			w.t.Fatalf("M12: second trim delivers %d, %v", len(again), err)
 		}
-		unsent[a.id] = append(a.g.Unsent(), unsent[a.id]...)
+		back, size := a.g.Unsent(), 0
+		for _, r := range back {
+			size += len(r)
+		}
+		if size > w.ring {
+			w.t.Fatalf("M9: node %d: %d bytes to be sent again do not fit an empty ring", a.id, size)
+		}
+		unsent[a.id] = append(back, unsent[a.id]...)
 	}
 	for _, a := range survivors {
 		if a.seen != len(w.order) {

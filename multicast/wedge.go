@@ -57,8 +57,8 @@ func (g *Group) Trim(trim []uint64) ([]Delivery, error) {
 }
 
 // Unsent, with the outbox, returns the own messages that were not delivered, in the order of their
-// reservations, in ring memory; all reservations must be committed. After Trim nobody delivers them,
-// and they are to be sent again. Without a Trim, when the others go on without this node, the
+// reservations, in ring memory; all reservations must be committed. They fit an empty ring of the same size.
+// After Trim nobody delivers them, and they are to be sent again. Without a Trim, when the others go on without this node, the
 // published ones may or may not have been delivered.
 func (g *Group) Unsent() []record.Record {
 	o, own := &g.outbox, &g.members[g.place]
