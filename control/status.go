@@ -50,24 +50,22 @@ type Member struct {
 	Connected bool       `json:"connected"` // the node itself counts as connected
 }
 
-// Subgroup is one replicated state machine: the namespace or a data shard.
+// Subgroup is one replicated state machine, the namespace or a data shard, as this node knows it.
 type Subgroup struct {
-	Subgroup ids.Subgroup `json:"subgroup"`
-	Name     string       `json:"name"` // "namespace" or "data 1" and so on
-	Group    ids.Group    `json:"group"`
-	Replicas []ids.NodeID `json:"replicas"`
-	Applied  uint64       `json:"applied"` // operations applied since the node started
-	Version  string       `json:"version"` // of the last operation applied, VIEW.SEQ
-}
-
-// Group is one total order of messages and the frontiers in it, as this node knows them.
-type Group struct {
+	Subgroup  ids.Subgroup  `json:"subgroup"`
+	Name      string        `json:"name"` // "namespace" or "data 1" and so on
 	Group     ids.Group     `json:"group"`
 	Replicas  []ids.NodeID  `json:"replicas"`
-	Delivered string        `json:"delivered"` // version of the last message delivered here
+	Delivered string        `json:"delivered"` // version of the last message delivered here, VIEW.NUMBER
 	Persisted string        `json:"persisted"` // up to here every replica has it on its disk
-	Frontier  hlc.Timestamp `json:"frontier"`  // moments up to here can be read: nothing older will come
-	Rings     []Ring        `json:"rings"`
+	Frontier  hlc.Timestamp `json:"frontier"`  // moments up to here can be read without waiting, in nanoseconds
+}
+
+// Group is the order of messages that subgroups with the same replicas share.
+type Group struct {
+	Group   ids.Group `json:"group"`
+	Pending int       `json:"pending"` // operations of this node under way
+	Rings   []Ring    `json:"rings"`
 }
 
 // Ring is how full one sender's ring is.

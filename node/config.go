@@ -39,18 +39,18 @@ const (
 // Config is one node's configuration, as a file holds it in TOML. The zero value of a field means its default;
 // Data and, in a cluster, ID, Listen and Peers have none.
 type Config struct {
-	Cluster     string            `toml:"cluster"`        // name of the cluster, the same on all nodes
-	ID          ids.NodeID        `toml:"id"`             // this node's number in it, from 1
-	Listen      string            `toml:"listen"`         // HOST:PORT for the other nodes; empty for a node alone
-	Peers       map[string]string `toml:"peers"`          // the other nodes: id = "HOST:PORT"
-	Data        string            `toml:"data"`           // directory of the log and the index
-	Mount       string            `toml:"mount"`          // where the filesystem is mounted; empty for a replica without a mount
-	Shards      int               `toml:"shards"`         // data shards, DefaultShards for a new data directory; fixed once it is made
-	Consistency string            `toml:"consistency"`    // Causal or Strict
-	AllowOther  *bool             `toml:"allow_other"`    // other users may use the mount; default: when root mounts
-	MaxSkew     Duration          `toml:"max_clock_skew"` // how far apart the clocks of two nodes may be
-	Memory      Size              `toml:"memory"`         // soft limit of the process's memory
-	LogLevel    string            `toml:"log_level"`      // debug, info, warn or error
+	Cluster     string            `toml:"cluster"`                  // name of the cluster, the same on all nodes
+	ID          ids.NodeID        `toml:"id"`                       // this node's number in it, from 1
+	Listen      string            `toml:"listen,omitempty"`         // HOST:PORT for the other nodes; empty for a node alone
+	Peers       map[string]string `toml:"peers,omitempty"`          // the other nodes: id = "HOST:PORT"
+	Data        string            `toml:"data"`                     // directory of the log and the index
+	Mount       string            `toml:"mount,omitempty"`          // where the filesystem is mounted; empty for a replica without a mount
+	Shards      int               `toml:"shards,omitempty"`         // data shards, DefaultShards for a new data directory; fixed once it is made
+	Consistency string            `toml:"consistency,omitempty"`    // Causal or Strict
+	AllowOther  *bool             `toml:"allow_other,omitempty"`    // other users may use the mount; default: when root mounts
+	MaxSkew     Duration          `toml:"max_clock_skew,omitempty"` // how far apart the clocks of two nodes may be
+	Memory      Size              `toml:"memory,omitempty"`         // soft limit of the process's memory
+	LogLevel    string            `toml:"log_level,omitempty"`      // debug, info, warn or error
 }
 
 // withDefaults returns the configuration with every field set that has a default, and paths made absolute.
@@ -99,6 +99,9 @@ func (c Config) addresses() map[ids.NodeID]string {
 	}
 	return all
 }
+
+// others returns the ids of the other nodes, ascending.
+func (c Config) others() []ids.NodeID { return slices.Sorted(maps.Keys(c.addresses())) }
 
 // level returns the log level; the configuration must be valid.
 func (c Config) level() slog.Level {

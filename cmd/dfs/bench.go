@@ -1,0 +1,21 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+const benchHelp = `Measure this machine and this build of dfs. Every figure is a rate or a time in one run; what it is compared
+with is measured in the same run, since the same machine is not equally fast on two days.`
+
+func newBench(e *env) *cobra.Command {
+	bench := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure speed",
+		Long:  benchHelp,
+		Example: `  dfs bench multicast                # messages between three processes
+  dfs bench multicast --in-process   # the cores alone`,
+		RunE: group,
+	}
+	bench.AddCommand(newBenchMulticast(e), newBenchMember(e))
+	return bench
+}

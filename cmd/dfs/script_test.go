@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("rewrite", false, "rewrite the golden parts of the scripts in testdata")
+
+// TestMain lets the scripts run dfs as a command of its own process.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"dfs": main})
+}
+
+// TestScripts runs the scripts of testdata: every message that a user reads is in one of them.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		UpdateScripts:       *update,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("TZ", "UTC")
+			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			switch cond {
+			case "fuse": // this machine can mount
+				f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+				if err == nil {
+					f.Close()
+				}
+				return err == nil, nil
+			case "root":
+				return os.Geteuid() == 0, nil
+			}
+			return false, nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			// exits N COMMAND...: run dfs and expect its exit code.
+			"exits": func(ts *testscript.TestScript, _ bool, args []string) {
+				want := args[0]
+				err := ts.Exec("dfs", args[1:]...)
+				if got := exitText(err); got != want {
+					ts.Fatalf("exit code %s, want %s", got, want)
+				}
+			},
+		},
+	})
+}
+
+// exitText is the exit code of a finished command.
+func exitText(err error) string {
+	var ended *exec.ExitError
+	switch {
+	case err == nil:
+		return "0"
+	case errors.As(err, &ended):
+		return strconv.Itoa(ended.ExitCode())
+	}
+	return "of " + err.Error()
+}
+
+// The same voice from a call within the process: run returns the exit code and touches nothing else.
+func TestRunReturnsCodes(t *testing.T) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	for want, args := range map[int][]string{
+		exitOK:         {"version"},
+		exitUsage:      {"no-such-command"},
+		exitNotRunning: {"status", "--data", t.TempDir()},
+		exitFailed:     {"dev", "stop", t.TempDir()},
+	} {
+		if got := run(context.Background(), args, null, null, null); got != want {
+			t.Errorf("dfs %v: exit code %d, want %d", args, got, want)
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"dfs/advice"
+	"dfs/control"
+	"dfs/errs"
+	"dfs/hlc"
+	"dfs/ids"
+	"dfs/mountpoint"
+
+	"github.com/spf13/cobra"
+)
+
+func newStatus(e *env) *cobra.Command {
+	var data string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show how a node is",
+		Long: `Show a running node: its view and members, the subgroups and their replicas, how far each order of messages is
+delivered, persisted and readable by time, how full the rings are, and the size of the log.
+
+Without --data it shows every node that has a mount on this machine. With --json it prints one object a node.`,
+		Example: `  dfs status
+  dfs status --data /var/lib/dfs
+  dfs status --json | jq .subgroups[].persisted`,
+		Args: needArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			nodes := []string{data}
+			if data == "" {
+				var err error
+				if nodes, err = mountedNodes(); err != nil {
+					return err
+				}
+			}
+			return e.status(cmd.Context(), nodes, asJSON)
+		},
+	}
+	cmd.Flags().StringVar(&data, "data", "", "data directory of the node")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// mountedNodes finds the data directories of the dfs mounts of this machine: a mount shows its node's as source.
+func mountedNodes() ([]string, error) {
+	mounts, err := mountpoint.List()
+	if err != nil {
+		return nil, errs.Wrap(errs.IO, err, "list the mounts")
+	}
+	var found []string
+	for _, m := range mounts {
+		if m.Type == mountpoint.Type && !slices.Contains(found, m.Source) {
+			found = append(found, m.Source)
+		}
+	}
+	if len(found) == 0 {
+		err := errs.Wrap(errs.Unavailable, control.ErrNotRunning, "no dfs is mounted on this machine")
+		return nil, advice.Add(err, "start one with: dfs up DIRECTORY   (or name a node with --data)")
+	}
+	return found, nil
+}
+
+func (e *env) status(ctx context.Context, nodes []string, asJSON bool) error {
+	var all []error
+	for i, data := range nodes {
+		st, err := control.GetStatus(ctx, data)
+		if err != nil {
+			if errors.Is(err, control.ErrNotRunning) && advice.Of(err) == "" {
+				err = advice.Add(err, "start it again, and clean up its mount with: umount -l MOUNT")
+			}
+			all = append(all, err)
+			continue
+		}
+		switch {
+		case asJSON:
+			enc := json.NewEncoder(e.stdout)
+			enc.SetIndent("", "  ")
+			if err := enc.Encode(st); err != nil {
+				return err
+			}
+		default:
+			if i > 0 {
+				e.print("\n")
+			}
+			e.print("%s", statusText(st))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// statusText is the status for people.
+func statusText(st *control.Status) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	line := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
+	phase := string(st.Phase)
+	if st.Reason != "" {
+		phase += ": " + st.Reason
+	}
+	line("node\t%d of cluster %s, %s", st.Node, st.Cluster, phase)
+	line("process\t%d, up %v, start %d, dfs %s", st.PID, st.Now.Sub(st.Started).Round(time.Second), st.Incarnation, st.Program)
+	line("mount\t%s", orNone(st.Mount))
+	line("data\t%s", st.Data)
+	line("log\t%s in %d segments, %s not yet on disk, %s free", bytesText(st.Log.Bytes), st.Log.Segments,
+		bytesText(int64(st.Log.End-st.Log.Durable)), bytesText(st.Log.Free))
+	line("memory\t%s resident, %s heap, soft limit %s", bytesText(st.Memory.Resident), bytesText(st.Memory.Heap), bytesText(st.Memory.Limit))
+	line("view\t%d: %s", st.View, membersText(st.Members))
+	w.Flush()
+
+	if len(st.Subgroups) > 0 {
+		line("\nSUBGROUP\tREPLICAS\tORDER\tDELIVERED\tPERSISTED\tREADABLE UP TO")
+		for _, s := range st.Subgroups {
+			line("%s\t%s\t%d\t%s\t%s\t%s", s.Name, idsText(s.Replicas), s.Group, s.Delivered, s.Persisted, momentText(s.Frontier))
+		}
+		w.Flush()
+	}
+	if len(st.Groups) > 0 {
+		line("\nORDER\tUNDER WAY\tRING")
+		for _, g := range st.Groups {
+			line("%d\t%d\t%s", g.Group, g.Pending, ringsText(g.Rings))
+		}
+		w.Flush()
+	}
+	return b.String()
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func idsText(nodes []ids.NodeID) string {
+	parts := make([]string, len(nodes))
+	for i, n := range nodes {
+		parts[i] = fmt.Sprint(n)
+	}
+	return strings.Join(parts, ",")
+}
+
+// membersText lists the members, and says who is not connected.
+func membersText(members []control.Member) string {
+	parts := make([]string, len(members))
+	for i, m := range members {
+		parts[i] = fmt.Sprint(m.Node)
+		if !m.Connected {
+			parts[i] += " (not connected)"
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// momentText prints a moment in the form that @t= takes.
+func momentText(t hlc.Timestamp) string {
+	if t <= 0 {
+		return "-"
+	}
+	return t.Time().Format("2006-01-02T15:04:05.000Z07:00")
+}
+
+// ringsText shows how full each sender's ring is.
+func ringsText(rings []control.Ring) string {
+	parts := make([]string, len(rings))
+	for i, r := range rings {
+		percent := 0.0
+		if r.Size > 0 {
+			percent = 100 * float64(r.Used) / float64(r.Size)
+		}
+		parts[i] = fmt.Sprintf("%.0f%% of %s", percent, bytesText(r.Size))
+	}
+	return strings.Join(parts, ", ")
+}

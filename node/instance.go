@@ -1,0 +1,185 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"dfs/control"
+	"dfs/errs"
+	"dfs/fusefs"
+	"dfs/hlc"
+	"dfs/index"
+	"dfs/nvm"
+	"dfs/shards"
+	"dfs/versionlog"
+	"dfs/views"
+)
+
+// instance is a node in one of its lives. What it is made of is set by open and does not change after that, except
+// where a lock says so.
+type instance struct {
+	cfg     Config
+	program string
+	log     *slog.Logger
+	began   time.Time
+	stop    context.CancelFunc // begins the orderly stop
+
+	data   *DataDir
+	vlog   *versionlog.Log
+	index  *index.Index
+	space  *space
+	links  *links
+	engine *shards.Node
+	store  *store
+	fab    network
+
+	// closers undo what open did, last first (ND4).
+	closers []closer
+
+	mu    sync.Mutex
+	phase control.Phase // guarded by mu
+	ready bool          // the engine may be asked for its status; guarded by mu
+}
+
+// closer is one step of taking a node apart.
+type closer struct {
+	name string
+	run  func() error
+}
+
+func (n *instance) onClose(name string, run func() error) {
+	n.closers = append(n.closers, closer{name, run})
+}
+
+// close takes the node apart, and returns everything that went wrong.
+func (n *instance) close() error {
+	var all []error
+	for len(n.closers) > 0 {
+		last := n.closers[len(n.closers)-1]
+		n.closers = n.closers[:len(n.closers)-1]
+		if err := last.run(); err != nil {
+			all = append(all, errs.Wrap(errs.KindOf(err), err, "%s", last.name))
+		}
+	}
+	return errors.Join(all...)
+}
+
+func (n *instance) setPhase(p control.Phase) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.phase = p
+}
+
+// open puts the node together up to the engine, which does not run yet. On failure it leaves nothing behind.
+func (n *instance) open(listener net.Listener) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	if listener != nil {
+		n.onClose("listener", func() error {
+			if n.fab != nil {
+				return nil // the fabric has it
+			}
+			return listener.Close()
+		})
+	}
+	if n.data, err = OpenDataDir(n.cfg); err != nil {
+		return err
+	}
+	n.onClose("data directory", n.data.Close)
+	n.log = n.log.With("node", n.cfg.ID)
+	server, err := control.Serve(n.data.Path, n.answer)
+	if err != nil {
+		return err
+	}
+	n.onClose("control socket", server.Close)
+	if err := n.openStorage(); err != nil {
+		return adviseDisk(err, n.data.Path)
+	}
+	return n.openEngine(listener)
+}
+
+// openStorage opens log and index.
+func (n *instance) openStorage() error {
+	dir, err := nvm.OpenOS(n.data.Segments())
+	if err != nil {
+		return err
+	}
+	if n.vlog, err = versionlog.Open(versionlog.Config{Dir: dir}); err != nil {
+		return err
+	}
+	n.onClose("log", n.vlog.Close)
+	kv, err := index.OpenPebble(n.data.Index(), index.PebbleConfig{
+		BeforeFlush: func() error { _, err := n.vlog.Sync(); return err },
+	})
+	if err != nil {
+		return err
+	}
+	n.index = index.New(kv, index.Config{})
+	n.onClose("index", func() error { return errors.Join(n.index.Flush(), n.index.Close()) })
+	n.space, err = newSpace(n.data.Path)
+	return err
+}
+
+// openEngine recovers the state from log and index, and connects to the other nodes.
+func (n *instance) openEngine(listener net.Listener) error {
+	durable, err := n.data.loadView()
+	if err != nil {
+		return err
+	}
+	floor, latest, err := n.data.openFloor()
+	if err != nil {
+		return err
+	}
+	n.onClose("floor", floor.close)
+	n.engine, err = shards.New(shards.Config{
+		Self: views.Member{Node: n.cfg.ID, Incarnation: n.data.Incarnation}, Nodes: n.cfg.Members(), Shards: n.data.Shards,
+		Log: n.vlog, Index: n.index, Durable: durable, Floor: latest,
+		SaveState: n.data.saveView, SaveFloor: floor.save,
+		Physical: physical, Full: n.space.full, Logger: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.store = newStore(n.engine, n.index, n.space)
+	if n.fab, err = n.connect(listener, n.engine.Events()); err != nil {
+		return err
+	}
+	n.onClose("network", n.fab.Close)
+	return nil
+}
+
+func physical() hlc.Timestamp { return hlc.FromTime(time.Now()) }
+
+func (n *instance) skew() time.Duration { return time.Duration(n.cfg.MaxSkew) }
+
+// hello is what this node says to others now.
+func (n *instance) hello() hello {
+	return hello{Format: Format, Cluster: n.cfg.Cluster, Members: n.cfg.Members(), Shards: n.data.Shards, Clock: physical()}
+}
+
+// mount mounts the filesystem, if it is to be mounted.
+func (n *instance) mount() (*fusefs.Server, error) {
+	if n.cfg.Mount == "" {
+		return nil, nil
+	}
+	return fusefs.Mount(fusefs.Config{
+		MountPoint: n.cfg.Mount, Store: n.store, Source: n.data.Path, Strict: n.cfg.Consistency == Strict,
+		AllowOther: *n.cfg.AllowOther, Logger: n.log,
+	})
+}
+
+// limitMemory makes the garbage collector work harder as the process comes near the limit. A limit from the
+// environment (GOMEMLIMIT) wins.
+func limitMemory(limit Size, getenv func(string) string) {
+	if getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(int64(limit))
+	}
+}

@@ -1,0 +1,177 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+
+	"dfs/control"
+	"dfs/errs"
+	"dfs/fusefs"
+	"dfs/ids"
+	"dfs/namespace"
+)
+
+// Options are what Run needs beside the configuration.
+type Options struct {
+	Program string                              // version of the program, for the status
+	Logger  func(level slog.Level) *slog.Logger // nil: nothing is logged
+	Ready   func(c Config)                      // called once when the node serves; c has all defaults
+}
+
+// Times of a start and a stop.
+const (
+	quietStart = 3 * time.Second // a start that takes longer is explained in the log
+	lastSync   = 2 * time.Second // what a stop waits for other nodes to persist
+)
+
+// Run is one node of a cluster, from start to end: it returns nil after an orderly stop, which the end of ctx or
+// an unmount asks for. The process is its own: it sets the memory limit.
+func Run(ctx context.Context, c Config, o Options) error {
+	c = c.withDefaults()
+	listener, err := preflight(c)
+	if err != nil {
+		return err
+	}
+	limitMemory(c.Memory, os.Getenv)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	n := &instance{cfg: c, program: o.Program, began: time.Now(), stop: stop, phase: control.Starting, links: newLinks(c.others())}
+	n.log = slog.New(slog.DiscardHandler)
+	if o.Logger != nil {
+		n.log = o.Logger(c.level())
+	}
+	if err := n.open(listener); err != nil {
+		return err
+	}
+	err = n.serve(ctx, o.Ready)
+	return errors.Join(err, n.close())
+}
+
+// serve runs engine and mount until ctx ends, somebody unmounts, or one of them fails.
+func (n *instance) serve(ctx context.Context, ready func(Config)) error {
+	n.log.Info("starting", "data", n.data.Path, "incarnation", n.data.Incarnation)
+	engineCtx, stopEngine := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	n.engine.Start(n.fab)
+	n.fab.Start()
+	go func() { ended <- n.engine.Run(engineCtx) }()
+	go n.space.watch(engineCtx)
+	failed := false
+	defer func() {
+		stopEngine()
+		if !failed {
+			<-ended
+		}
+	}()
+	n.mu.Lock()
+	n.phase, n.ready = control.Waiting, true
+	n.mu.Unlock()
+
+	if err := n.begin(ctx, ended); err != nil {
+		failed = !errors.Is(err, errs.Interrupted)
+		if ctx.Err() != nil && !failed {
+			return nil // stopped while it waited for others
+		}
+		return err
+	}
+	server, err := n.mount()
+	if err != nil {
+		return err
+	}
+	var unmounted <-chan struct{}
+	if server != nil {
+		unmounted = server.Done()
+	}
+	n.setPhase(control.Serving)
+	n.log.Info("serving", "mount", n.cfg.Mount)
+	if ready != nil {
+		ready(n.cfg)
+	}
+	select {
+	case <-ctx.Done():
+	case <-unmounted:
+		n.log.Warn("the filesystem was unmounted; stopping")
+	case err := <-ended:
+		failed = true
+		n.setPhase(control.Failed)
+		n.unmount(server)
+		return adviseDisk(errs.Wrap(errs.KindOf(err), err, "this node cannot go on"), n.data.Path)
+	}
+	n.setPhase(control.Stopping)
+	n.log.Info("stopping")
+	n.unmount(server)
+	n.settle()
+	return nil
+}
+
+// begin waits until the node is in a view and the filesystem exists. errs.Interrupted when ctx ended first.
+func (n *instance) begin(ctx context.Context, ended <-chan error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	failure := make(chan error, 1)
+	go func() {
+		select {
+		case err := <-ended:
+			failure <- err
+			cancel(err)
+		case <-ctx.Done():
+			close(failure)
+		}
+	}()
+	explain := time.AfterFunc(quietStart, n.explain)
+	defer explain.Stop()
+	err := n.initialize(ctx)
+	cancel(nil)
+	if fatal, ok := <-failure; ok {
+		return adviseDisk(errs.Wrap(errs.KindOf(fatal), fatal, "this node cannot start"), n.data.Path)
+	}
+	return err
+}
+
+// initialize makes the root directory, which does nothing where there is one. It is delivered once all members
+// are there, so it also tells that they are.
+func (n *instance) initialize(ctx context.Context) error {
+	root := namespace.Init{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
+	call, err := n.engine.Submit(ctx, ids.Namespace, root.Encode())
+	if err != nil {
+		return err
+	}
+	result, err := call.Wait(ctx)
+	if err == nil && result.Kind != errs.OK {
+		err = errs.New(result.Kind, "making the root directory: %v", result.Kind)
+	}
+	return err
+}
+
+// explain says in the log what a long start waits for.
+func (n *instance) explain() {
+	n.log.Warn("waiting", "reason", n.waitingFor())
+}
+
+// unmount takes the mount away; who still uses it keeps it until they let go or the process ends.
+func (n *instance) unmount(server *fusefs.Server) {
+	if server == nil {
+		return
+	}
+	err := server.Unmount(false)
+	if errors.Is(err, errs.Busy) {
+		n.log.Warn("the mount is in use; detaching it", "mount", n.cfg.Mount)
+		err = server.Unmount(true)
+	}
+	if err != nil {
+		n.log.Error("unmount failed", "mount", n.cfg.Mount, "err", err)
+	}
+}
+
+// settle gives the other nodes a moment to persist what this one did. Whether they do or not, its own log has
+// all of it.
+func (n *instance) settle() {
+	ctx, cancel := context.WithTimeout(context.Background(), lastSync)
+	defer cancel()
+	if err := n.engine.Sync(ctx); err != nil {
+		n.log.Info("stopped before all nodes had persisted everything", "err", err)
+	}
+}

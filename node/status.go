@@ -1,0 +1,120 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+	"strconv"
+	"strings"
+	"time"
+
+	"dfs/control"
+	"dfs/ids"
+	"dfs/shards"
+)
+
+// statusPatience is how long the engine may take to say how it is: it may be busy, but it is never blocked for long.
+const statusPatience = 2 * time.Second
+
+// answer answers on the control socket.
+func (n *instance) answer(ctx context.Context, req control.Request) (control.Response, error) {
+	if req.Command == control.CommandStop {
+		n.stop()
+	}
+	st, err := n.status(ctx)
+	if err != nil {
+		return control.Response{}, err
+	}
+	return control.Response{Status: st}, nil
+}
+
+// status collects all that the node tells about itself.
+func (n *instance) status(ctx context.Context) (*control.Status, error) {
+	n.mu.Lock()
+	phase, ready := n.phase, n.ready
+	n.mu.Unlock()
+	st := &control.Status{
+		Node: n.cfg.ID, Cluster: n.cfg.Cluster, Phase: phase, PID: os.Getpid(), Program: n.program,
+		Incarnation: n.data.Incarnation, Started: n.began, Now: time.Now(), Mount: n.cfg.Mount, Data: n.data.Path,
+		Listen: n.cfg.Listen, Consistency: n.cfg.Consistency, Memory: memory(),
+	}
+	if !ready {
+		return st, nil
+	}
+	if phase == control.Waiting {
+		st.Reason = n.waitingFor()
+	}
+	st.Log.Bytes, st.Log.Segments = n.vlog.Size()
+	st.Log.End, st.Log.Durable = uint64(n.vlog.End()), uint64(n.vlog.Durable())
+	_, free := n.space.sizes()
+	st.Log.Free = int64(free)
+	ctx, cancel := context.WithTimeout(ctx, statusPatience)
+	defer cancel()
+	engine, err := n.engine.Status(ctx)
+	if err != nil {
+		return st, nil // it is about to stop; the rest is still worth knowing
+	}
+	n.addEngine(st, &engine)
+	return st, nil
+}
+
+// addEngine fills in what the engine knows.
+func (n *instance) addEngine(st *control.Status, engine *shards.Status) {
+	addresses := n.cfg.addresses()
+	addresses[n.cfg.ID] = n.cfg.Listen
+	st.View = engine.View.ID
+	for _, m := range engine.View.Members {
+		st.Members = append(st.Members, control.Member{
+			Node: m.Node, Address: addresses[m.Node], Connected: m.Node == n.cfg.ID || n.links.connected(m.Node),
+		})
+	}
+	for _, g := range engine.Groups {
+		st.Groups = append(st.Groups, control.Group{
+			Group: g.Group, Pending: g.Pending, Rings: []control.Ring{{Sender: n.cfg.ID, Used: int64(g.RingUsed), Size: int64(g.RingBytes)}},
+		})
+		for _, s := range g.Subgroups {
+			st.Subgroups = append(st.Subgroups, control.Subgroup{
+				Subgroup: s, Name: subgroupName(s), Group: g.Group, Replicas: g.Members,
+				Delivered: g.Version.String(), Persisted: g.Durable.String(), Frontier: g.Frontier,
+			})
+		}
+		if g.Stalled {
+			st.Reason = "the log has no room: free space on the disk of " + n.data.Path
+		}
+	}
+	if engine.Fetches != 0 && st.Reason == "" {
+		st.Reason = fmt.Sprintf("fetching what it missed from node %d", engine.Fetches)
+	}
+}
+
+// waitingFor says in words why the node does not serve yet.
+func (n *instance) waitingFor() string {
+	if trouble := n.links.trouble(); trouble != "" {
+		return trouble
+	}
+	return "agreeing with the other nodes on where to go on"
+}
+
+// subgroupName is what people call a subgroup.
+func subgroupName(s ids.Subgroup) string {
+	if s == ids.Namespace {
+		return "namespace"
+	}
+	return "data " + strconv.Itoa(int(s))
+}
+
+// memory looks at this process.
+func memory() control.Memory {
+	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(heap)
+	m := control.Memory{Heap: int64(heap[0].Value.Uint64()), Limit: debug.SetMemoryLimit(-1)}
+	if text, err := os.ReadFile("/proc/self/statm"); err == nil {
+		if fields := strings.Fields(string(text)); len(fields) > 1 {
+			pages, _ := strconv.ParseInt(fields[1], 10, 64)
+			m.Resident = pages * int64(os.Getpagesize())
+		}
+	}
+	return m
+}
