@@ -9,7 +9,7 @@ import (
 const (
 	// copyMax is the longest write that is copied next to its header: cheaper than a piece of its own.
 	copyMax = 512
-	// keepBytes and keepPieces bound the memory that an idle batch holds on to.
+	// keepBytes and keepPieces are how much memory a batch holds on to without needing it.
 	keepBytes  = 1 << 20
 	keepPieces = 1 << 12
 )
@@ -119,14 +119,14 @@ func (b *batch) advance(n int) {
 	}
 }
 
-// reset empties the batch and keeps its memory for the next one, unless it is a lot.
+// reset empties the batch and keeps its memory for the next one, unless it is a lot and was hardly used.
 func (b *batch) reset() {
 	clear(b.pieces) // let go of the callers' memory
 	own, pieces := b.own[:0], b.pieces[:0]
-	if cap(own) > keepBytes {
+	if cap(own) > keepBytes && len(b.own) < cap(own)/8 {
 		own = nil
 	}
-	if cap(pieces) > keepPieces {
+	if cap(pieces) > keepPieces && len(b.pieces) < cap(pieces)/8 {
 		pieces = nil
 	}
 	*b = batch{own: own, pieces: pieces}

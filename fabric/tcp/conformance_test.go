@@ -82,8 +82,3 @@ func testNet(edit func(cfg *Config)) fabrictest.Open {
 func TestConformance(t *testing.T) {
 	fabrictest.Run(t, testNet(func(*Config) {}))
 }
-
-// The same over connections that are written by their writer goroutines only.
-func TestConformanceNotSocket(t *testing.T) {
-	fabrictest.Run(t, testNet(func(cfg *Config) { cfg.Secure = hide }))
-}

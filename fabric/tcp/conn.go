@@ -20,8 +20,8 @@ var (
 // conn is one connection after its handshake. The goroutine that runs it reads; a second one writes what
 // Flush could not.
 type conn struct {
-	p  *peer
-	nc net.Conn
+	p *peer
+	link
 
 	once sync.Once
 	err  error         // why the connection ended; set before dead is closed
@@ -40,11 +40,17 @@ type conn struct {
 	kick chan struct{} // passes the token to the writer goroutine
 }
 
-func newConn(p *peer, nc net.Conn) *conn {
+// link is a connection as it is used, and the one below it that closing does not wait for: closing a TLS
+// connection writes to it.
+type link struct {
+	nc, base net.Conn
+}
+
+func newConn(p *peer, l link) *conn {
 	return &conn{
-		p: p, nc: nc,
+		p: p, link: l,
 		dead: make(chan struct{}), done: make(chan struct{}),
-		next: &batch{}, cur: &batch{}, raw: newRawWriter(nc),
+		next: &batch{}, cur: &batch{}, raw: newRawWriter(l.nc),
 		kick: make(chan struct{}, 1),
 	}
 }
@@ -55,7 +61,7 @@ func (c *conn) fail(err error) {
 	c.once.Do(func() {
 		c.err = err
 		close(c.dead)
-		_ = c.nc.Close()
+		_ = c.base.Close()
 	})
 }
 
@@ -83,7 +89,7 @@ func (c *conn) read() error {
 			f.cfg.Events.Wake()
 		}
 		if err != nil {
-			if errors.Is(err, io.EOF) {
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 				err = errors.New("closed by the peer")
 			}
 			return err
@@ -114,7 +120,7 @@ func (c *conn) write() {
 				c.fail(err)
 				return
 			}
-			more = c.sent(true)
+			more = c.sent()
 		}
 	}
 }
@@ -132,19 +138,15 @@ func writePieces(out *bufio.Writer, b *batch) error {
 	return out.Flush()
 }
 
-// sent is called by the holder of the token when cur is sent. It takes what was queued meanwhile, if the
-// holder goes on, and else gives the token back.
-func (c *conn) sent(goOn bool) (more bool) {
+// sent is called by the holder of the token when cur is sent. It gives the token back, or goes on with what
+// was queued meanwhile.
+func (c *conn) sent() (more bool) {
 	c.p.f.sent.Add(uint64(c.cur.size))
 	c.cur.reset()
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
-	if goOn && !c.next.empty() {
-		c.cur, c.next = c.next, c.cur
-		return true
-	}
 	c.busy = false
-	return false
+	return c.takeLocked()
 }
 
 // takeLocked takes the token and what is queued, if there is something and the token is free. If it is not, its
@@ -161,8 +163,7 @@ func (c *conn) takeLocked() bool {
 // flush sends cur as far as it goes without waiting (K2). The owner's goroutine calls it with the token.
 func (c *conn) flush() {
 	// An error is left to the writer, which meets it again: closing the socket may wait.
-	if c.raw != nil && c.raw.write(c.cur, false) == nil && c.cur.done() {
-		c.sent(false)
+	if c.raw != nil && c.raw.write(c.cur, false) == nil && c.cur.done() && !c.sent() {
 		return
 	}
 	c.kick <- struct{}{} // has room: there is one token

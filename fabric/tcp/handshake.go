@@ -143,7 +143,7 @@ func (f *Fabric) judge(nc net.Conn, g greeting, peer ids.NodeID) error {
 			return errs.Wrap(errs.AccessDenied, err, "node %d has not proven who it is", peer)
 		}
 		if proven != peer {
-			return errs.New(errs.AccessDenied, "node %d has proven to be node %d, not %d", proven, proven, peer)
+			return errs.New(errs.AccessDenied, "node %d has the certificate of node %d", peer, proven)
 		}
 	}
 	return f.cfg.Check(peer, g.body)

@@ -41,10 +41,10 @@ func (p *peer) gone() bool {
 // dialLoop keeps the peer connected until ctx ends.
 func (p *peer) dialLoop(ctx context.Context) {
 	for attempt := 0; ; attempt++ {
-		nc, err := p.dial(ctx)
+		l, err := p.dial(ctx)
 		if err == nil {
 			start := time.Now()
-			p.run(ctx, nc)
+			p.run(ctx, l)
 			// A connection that does not last, say because two nodes go by one id, is a failure too.
 			if time.Since(start) > p.f.cfg.RetryMax {
 				attempt = 0
@@ -59,7 +59,7 @@ func (p *peer) dialLoop(ctx context.Context) {
 }
 
 // dial opens a connection and shakes hands.
-func (p *peer) dial(ctx context.Context) (net.Conn, error) {
+func (p *peer) dial(ctx context.Context) (link, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.f.cfg.HandshakeTimeout)
 	defer cancel()
 	p.mu.Lock()
@@ -67,7 +67,7 @@ func (p *peer) dial(ctx context.Context) (net.Conn, error) {
 	p.mu.Unlock()
 	nc, err := p.f.cfg.Dial(ctx, addr)
 	if err != nil {
-		return nil, fmt.Errorf("cannot reach node %d: %w", p.id, err)
+		return link{}, fmt.Errorf("cannot reach node %d: %w", p.id, err)
 	}
 	return p.f.shake(ctx, nc, p.id, func(nc net.Conn) error { return p.f.greet(nc, p.id) })
 }
@@ -91,8 +91,8 @@ func (p *peer) pause(ctx context.Context, attempt int) bool {
 }
 
 // run serves a connection until it ends.
-func (p *peer) run(ctx context.Context, nc net.Conn) {
-	c := newConn(p, nc)
+func (p *peer) run(ctx context.Context, l link) {
+	c := newConn(p, l)
 	defer close(c.done)
 	defer context.AfterFunc(ctx, func() { c.fail(errClosed) })()
 

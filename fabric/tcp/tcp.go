@@ -142,7 +142,7 @@ func (f *Fabric) accept() {
 func (f *Fabric) serve(nc net.Conn) {
 	var p *peer
 	ctx, cancel := context.WithTimeout(f.ctx, f.cfg.HandshakeTimeout)
-	nc, err := f.shake(ctx, nc, 0, func(nc net.Conn) (err error) {
+	l, err := f.shake(ctx, nc, 0, func(nc net.Conn) (err error) {
 		p, err = f.welcome(nc)
 		return err
 	})
@@ -153,7 +153,7 @@ func (f *Fabric) serve(nc net.Conn) {
 		p.mu.Lock()
 		ctx := p.ctx
 		p.mu.Unlock()
-		p.run(ctx, nc)
+		p.run(ctx, l)
 	case f.ctx.Err() != nil:
 	case p != nil:
 		p.report(err)
@@ -165,28 +165,27 @@ func (f *Fabric) serve(nc net.Conn) {
 	}
 }
 
-// shake prepares a fresh connection, secures it and shakes hands, all before ctx ends. On error the
-// connection is closed, and returned only to be named.
-func (f *Fabric) shake(ctx context.Context, nc net.Conn, peer ids.NodeID, hands func(net.Conn) error) (net.Conn, error) {
+// shake prepares a fresh connection, secures it and shakes hands, all before ctx ends.
+func (f *Fabric) shake(ctx context.Context, nc net.Conn, peer ids.NodeID, hands func(net.Conn) error) (link, error) {
 	stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
 	tune(nc, f.cfg.SocketBuffer, f.cfg.DeadAfter)
-	fresh, err := nc, error(nil)
+	l, err := link{nc, nc}, error(nil)
 	if f.cfg.Secure != nil {
-		if nc, err = f.cfg.Secure(ctx, fresh, peer); err != nil {
+		if l.nc, err = f.cfg.Secure(ctx, nc, peer); err != nil {
 			err = fmt.Errorf("securing the connection: %w", err)
 		}
 	}
 	if err == nil {
-		err = hands(nc)
+		err = hands(l.nc)
 	}
 	if !stop() {
 		err = fmt.Errorf("handshake: not done after %v", f.cfg.HandshakeTimeout)
 	}
 	if err != nil {
-		_ = fresh.Close()
-		return fresh, err
+		_ = nc.Close()
+		return link{}, err
 	}
-	return nc, nil
+	return l, nil
 }
 
 // Register implements fabric.Fabric.

@@ -1,0 +1,239 @@
+package tcp
+
+import (
+	"errors"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dfs/fabric"
+	"dfs/ids"
+)
+
+// trace hands out what happened as text, one event at a time.
+func trace(c chan string) fabric.Events {
+	return fabric.Events{
+		Up:      func(ids.NodeID) { c <- "up" },
+		Down:    func(ids.NodeID, error) { c <- "down" },
+		Message: func(_ ids.NodeID, msg []byte) { c <- string(msg) },
+	}
+}
+
+func expect(t *testing.T, c chan string, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		if got := await(t, w, c); got != w {
+			t.Fatalf("%s, want %s", got, w)
+		}
+	}
+}
+
+// K5, F3: a new connection of a peer ends the older one, whose end does not have to notice.
+func TestReplaced(t *testing.T) {
+	c := make(chan string, 100)
+	f := alone(t, func(cfg *Config) { cfg.Events = trace(c) })
+	var newest net.Conn
+	for round := range 3 {
+		newest = befriend(t, f)
+		if round > 0 {
+			expect(t, c, "down")
+		}
+		expect(t, c, "up")
+		var frame [headerSize + 2]byte
+		header{kind: frameMessage, size: 2}.put(frame[:])
+		copy(frame[headerSize:], "hi")
+		if _, err := newest.Write(frame[:]); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, c, "hi")
+	}
+	_ = newest.Close()
+	expect(t, c, "down")
+}
+
+// A node that starts again at the same address is connected again, and regions of before are closed (F5).
+func TestRestart(t *testing.T) {
+	first := listen(t, "127.0.0.1:0")
+	addr := first.Addr().String()
+	_ = first.Close()
+	c := make(chan string, 100)
+	one, err := New(Config{Self: 1, Peers: map[ids.NodeID]string{2: addr}, Listener: listen(t, "127.0.0.1:0"), Events: trace(c),
+		RetryMin: time.Millisecond, RetryMax: 10 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one.Start()
+	defer func() { _ = one.Close() }()
+	for round := range 4 {
+		woken := make(chan struct{}, 100)
+		two, err := New(Config{Self: 2, Peers: map[ids.NodeID]string{1: ""}, Listener: listen(t, addr),
+			Events: fabric.Events{Wake: func() { woken <- struct{}{} }}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mem := fabric.Alloc(128)
+		two.Register(1, mem[:64])
+		two.Register(fabric.RegionID(10+round), mem[64:])
+		two.Start()
+		expect(t, c, "up")
+		one.WriteWords(2, 1, 0, []uint64{1})
+		one.WriteWords(2, fabric.RegionID(10+round), 0, []uint64{1})
+		one.Flush()
+		await(t, "the word", woken)
+		words := fabric.Words(mem)
+		if got := atomic.LoadUint64(&words[8]); got != 1 {
+			t.Errorf("round %d: the new region has %d, want 1", round, got)
+		}
+		if got := atomic.LoadUint64(&words[0]); (got == 1) != (round == 0) {
+			t.Errorf("F5: round %d: the region of the first round has %d", round, got)
+		}
+		_ = two.Close()
+		expect(t, c, "down")
+	}
+}
+
+// listen listens at an address. The test that is given the listener closes it.
+func listen(t *testing.T, addr string) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if addr == "127.0.0.1:0" {
+		t.Cleanup(func() { _ = l.Close() })
+	}
+	return l
+}
+
+// A peer that is removed is cut off and refused; added again, it is connected again.
+func TestRemovePeer(t *testing.T) {
+	c1, c2 := make(chan string, 100), make(chan string, 100)
+	refused := make(chan string, 10)
+	all := cluster(t, 2, func(cfg *Config) {
+		cfg.Events = trace(map[ids.NodeID]chan string{1: c1, 2: c2}[cfg.Self])
+		cfg.Refused = func(_ ids.NodeID, reason string) { refused <- reason }
+	})
+	expect(t, c1, "up")
+	expect(t, c2, "up")
+	all[2].RemovePeer(1)
+	expect(t, c2, "down")
+	expect(t, c1, "down")
+	if reason := await(t, "the refusal", refused); reason != "node 2 knows no node 1" {
+		t.Errorf("refused with %q", reason)
+	}
+	if err := all[2].AddPeer(1, ""); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, c1, "up")
+	expect(t, c2, "up")
+	all[1].RemovePeer(2)
+	expect(t, c1, "down")
+	expect(t, c2, "down")
+	if err := all[1].AddPeer(2, all[2].cfg.Listener.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, c1, "up")
+	expect(t, c2, "up")
+	for _, bad := range []struct {
+		id   ids.NodeID
+		addr string
+	}{{0, "x"}, {1, "x"}, {7, ""}} {
+		if err := all[1].AddPeer(bad.id, bad.addr); err == nil {
+			t.Errorf("AddPeer(%d, %q) was accepted", bad.id, bad.addr)
+		}
+	}
+}
+
+// A peer that takes nothing for too long loses its connection, not this node its memory; and what is
+// sent meanwhile is dropped, not sent after a gap.
+func TestTooSlow(t *testing.T) {
+	downs := make(chan error, 1)
+	c2 := make(chan string, 100)
+	all := cluster(t, 2, func(cfg *Config) {
+		cfg.MaxQueued = fabric.MaxMessage
+		if cfg.Self == 1 {
+			cfg.Events.Down = func(_ ids.NodeID, err error) { downs <- err }
+		}
+		if cfg.Self == 2 {
+			cfg.Events.Up = func(ids.NodeID) { c2 <- "up" }
+		}
+	})
+	expect(t, c2, "up")
+	all[2].regions.mu.Lock()
+	msg := make([]byte, 1<<20)
+	var err error
+	for err == nil {
+		all[1].Send(2, msg)
+		all[1].Flush()
+		select {
+		case err = <-downs:
+		default:
+		}
+	}
+	all[2].regions.mu.Unlock()
+	if all[1].Stats().Dropped == 0 {
+		t.Error("nothing was dropped")
+	}
+	expect(t, c2, "up")
+}
+
+// The steady path of a sender allocates nothing.
+func TestNoAllocation(t *testing.T) {
+	one, two, _ := pair(t, plain)
+	two.Register(1, fabric.Alloc(1<<20))
+	one.Register(1, fabric.Alloc(1<<20))
+	src, row := make([]byte, 2000), make([]uint64, 8)
+	if n := testing.AllocsPerRun(200, func() {
+		one.Write(2, 1, 64, src)
+		one.Write(2, 1, 64, src[:100])
+		one.WriteWords(2, 1, 0, row)
+		one.Flush()
+	}); n >= 1 { // other goroutines of the process count too, now and then
+		t.Errorf("%v allocations a round", n)
+	}
+}
+
+// Registering twice or askew is a mistake of the owner.
+func TestRegisterPanics(t *testing.T) {
+	r := registry{regions: map[fabric.RegionID]*region{}}
+	mem := fabric.Alloc(256)
+	r.add(1, mem)
+	for name, add := range map[string]func(){"twice": func() { r.add(1, mem) }, "askew": func() { r.add(2, mem[8:]) }} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("registered %s", name)
+				}
+			}()
+			add()
+		}()
+	}
+}
+
+// A listener that fails does not stop the node from accepting later.
+func TestAcceptFails(t *testing.T) {
+	l := &failing{Listener: listen(t, "127.0.0.1:0")}
+	l.fail.Store(3)
+	c := make(chan string, 10)
+	f := alone(t, func(cfg *Config) {
+		_ = cfg.Listener.Close()
+		cfg.Listener, cfg.Events = l, trace(c)
+		cfg.RetryMin, cfg.RetryMax = time.Millisecond, time.Millisecond
+		cfg.Peers = map[ids.NodeID]string{1: ""}
+	})
+	befriend(t, f)
+	expect(t, c, "up")
+}
+
+type failing struct {
+	net.Listener
+	fail atomic.Int32
+}
+
+func (l *failing) Accept() (net.Conn, error) {
+	if l.fail.Add(-1) >= 0 {
+		return nil, errors.New("too many open files")
+	}
+	return l.Listener.Accept()
+}
