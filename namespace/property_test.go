@@ -100,7 +100,7 @@ func (p *program) op() Op {
 // failed operation changes nothing (T5). A second replica that commits many operations at once
 // comes to the same results and digests (T1).
 func TestRandomPrograms(t *testing.T) {
-	seeds := 40
+	seeds := 14
 	if testing.Short() {
 		seeds = 8
 	}

@@ -51,7 +51,7 @@ func (o Append) apply(c *change) (errs.Kind, []byte) {
 func (o Truncate) apply(c *change) (errs.Kind, []byte) {
 	f := c.file(o.Ino)
 	if o.Size == 0 && f.Extents > inlineDelete {
-		c.w.Put(garbageKey(f.ino, f.Epoch), nil)
+		c.discard(f.ino, f.Epoch)
 		f.Epoch++
 		f.Extents, f.Bytes = 0, 0
 	}
@@ -91,7 +91,7 @@ func (o Drop) apply(c *change) (errs.Kind, []byte) {
 			continue
 		}
 		if a.Extents > inlineDelete {
-			c.w.Put(garbageKey(ino, a.Epoch), nil)
+			c.discard(ino, a.Epoch)
 		} else {
 			c.deleteExtents(ino, a.Epoch, inlineDelete)
 		}
@@ -104,12 +104,10 @@ func (o Drop) apply(c *change) (errs.Kind, []byte) {
 // deleteExtents deletes at most limit extents of an epoch and returns how many there were to delete.
 func (c *change) deleteExtents(ino ids.Ino, epoch Epoch, limit int) int {
 	var keys [][]byte
-	if limit > 0 {
-		scanExtents(c.w, ino, epoch, 0, MaxSize, func(e Extent) bool {
-			keys = append(keys, e.Key())
-			return len(keys) < limit
-		})
-	}
+	scanExtents(c.w, ino, epoch, 0, MaxSize, func(e Extent) bool {
+		keys = append(keys, e.Key())
+		return len(keys) < limit
+	})
 	for _, k := range keys {
 		c.w.Delete(k)
 	}
@@ -189,17 +187,20 @@ func (o Clone) apply(c *change) (errs.Kind, []byte) {
 }
 
 func (o Purge) apply(c *change) (errs.Kind, []byte) {
+	counts := loadCounters(c.w)
 	left := MaxPurge
-	for left > 0 {
+	for left > 0 && counts.garbage > 0 {
 		ino, epoch, ok := firstGarbage(c.w)
 		if !ok {
-			break
+			panicf("O6: %d garbage records are counted, but there is none", counts.garbage)
 		}
 		n := c.deleteExtents(ino, epoch, left)
-		if n < left {
-			c.w.Delete(garbageKey(ino, epoch)) // that was all of it
+		if n < left { // that was all of it
+			c.w.Delete(garbageKey(ino, epoch))
+			counts.garbage--
+			c.w.Put(counterKey(), counts.encode())
 		}
 		left -= n
 	}
-	return errs.OK, appendBool(nil, Garbage(c.w))
+	return errs.OK, appendBool(nil, counts.garbage > 0)
 }

@@ -41,7 +41,10 @@ type file struct {
 }
 
 func (c *change) file(ino ids.Ino) *file {
-	a, _ := Stat(c.w, ino)
+	a, ok := Stat(c.w, ino)
+	if !ok {
+		a.Epoch = freshEpoch(c.w, ino)
+	}
 	return &file{Attr: a, c: c, ino: ino, was: a.Bytes}
 }
 
@@ -67,8 +70,41 @@ func (f *file) save() {
 // addUsage counts bytes that came to life or died.
 func (c *change) addUsage(delta int64) {
 	if delta != 0 {
-		c.w.Put(usageKey(), binary.AppendVarint(nil, Usage(c.w)+delta))
+		n := loadCounters(c.w)
+		n.bytes += delta
+		c.w.Put(counterKey(), n.encode())
 	}
+}
+
+// discard makes the extents of a file at its epoch garbage. The caller counts their bytes out.
+func (c *change) discard(ino ids.Ino, epoch Epoch) {
+	c.w.Put(garbageKey(ino, epoch), nil)
+	n := loadCounters(c.w)
+	n.garbage++
+	c.w.Put(counterKey(), n.encode())
+}
+
+// counters is the one record that is not about a file.
+type counters struct {
+	bytes   int64  // in the extents of all files
+	garbage uint64 // bodies that are garbage
+}
+
+func (n *counters) encode() []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(nil, uint64(n.bytes)), n.garbage)
+}
+
+func loadCounters(r index.Reader) counters {
+	v, ok := r.Get(counterKey())
+	if !ok {
+		return counters{}
+	}
+	d := decoder{rest: v}
+	n := counters{bytes: d.size(), garbage: d.uvarint()}
+	if !d.done() {
+		panicf("O6: counters %x cannot be read", v)
+	}
+	return n
 }
 
 // put adds an extent, of which nothing else may hold any byte.

@@ -13,15 +13,16 @@ import (
 
 // Check reads every record and calls report for each breach of O2, O3 and O6.
 func Check(r index.Reader, report func(problem string)) {
-	c := checker{r: r, sums: map[body]*sum{}, report: func(format string, args ...any) { report(fmt.Sprintf(format, args...)) }}
+	c := checker{r: r, sums: map[body]*sum{}, dead: map[body]bool{}}
+	c.report = func(format string, args ...any) { report(fmt.Sprintf(format, args...)) }
 	c.extents()
 	c.garbage()
 	c.attrs()
 	for _, b := range slices.SortedFunc(maps.Keys(c.sums), body.compare) {
 		c.report("O6: extents of file %d, epoch %d, which are neither its nor garbage", b.ino, b.epoch)
 	}
-	if used := Usage(r); used != c.usage {
-		c.report("O3: usage is %d, counted %d", used, c.usage)
+	if n := loadCounters(r); n.bytes != c.bytes || n.garbage != c.bodies {
+		c.report("O3: counters say %d bytes, %d garbage records, counted %d and %d", n.bytes, n.garbage, c.bytes, c.bodies)
 	}
 }
 
@@ -44,7 +45,9 @@ type checker struct {
 	r      index.Reader
 	report func(format string, args ...any)
 	sums   map[body]*sum // of bodies not accounted for yet
-	usage  int64
+	bytes  int64
+	bodies uint64        // that are garbage
+	dead   map[body]bool // the same
 }
 
 func (c *checker) scan(table byte, fn func(k, v []byte)) {
@@ -76,7 +79,10 @@ func (c *checker) extents() {
 
 func (c *checker) garbage() {
 	c.scan(tableGarbage, func(k, _ []byte) {
-		delete(c.sums, body{ids.Ino(binary.BigEndian.Uint64(k[1:])), Epoch(binary.BigEndian.Uint32(k[9:]))})
+		ino, epoch := parseGarbageKey(k)
+		c.bodies++
+		c.dead[body{ino, epoch}] = true
+		delete(c.sums, body{ino, epoch})
 	})
 }
 
@@ -100,6 +106,9 @@ func (c *checker) attrs() {
 		if a.Size < s.end {
 			c.report("O2: file %d has size %d, but an extent ends at %d", ino, a.Size, s.end)
 		}
-		c.usage += s.bytes
+		if c.dead[b] {
+			c.report("O6: the extents of file %d at epoch %d are garbage", ino, a.Epoch)
+		}
+		c.bytes += s.bytes
 	})
 }

@@ -11,15 +11,15 @@
 //	                        number of extents, epoch; ctime; mtime and atime less ctime
 //	'e' inode epoch offset  an extent: length, LSN of the log record, offset in the data of the record
 //	'g' inode epoch         nothing; the extents of that epoch are garbage
-//	'u'                     bytes in the extents of all files
+//	's'                     bytes in the extents of all files, number of 'g' records
 //
-// Numbers are unsigned varints but for format and times set, which are single bytes, and times and 'u',
-// which are signed varints. An operation is a byte that says which, then its fields in the order in
+// Numbers are unsigned varints but for format and times set, which are single bytes, and times, which
+// are signed varints. An operation is a byte that says which, then its fields in the order in
 // which its struct has them, numbers as varints, with a length before a list.
 //
 // What is in no extent reads as zeros. A file without attributes is empty; the caller puts its times
-// together with those of its inode, with Attr.Times. Nothing here knows whether an inode exists: the
-// caller sends no operation for a file after its Drop.
+// together with those of its inode, with Attr.Times. Nothing here knows whether an inode exists: a
+// write to a file after its Drop makes a file that nobody will drop, so the caller sends none.
 //
 // # Bounded work
 //
@@ -34,11 +34,12 @@
 //	    in records; so replicas have equal Digests.
 //	O2  extents of a file do not overlap, none is empty or longer than MaxExtent, none reaches beyond
 //	    the size.
-//	O3  the bytes and the number of extents in the attributes, and the usage, are the sums over the
-//	    extents that are not garbage.
+//	O3  the bytes and the number of extents in the attributes, and the bytes in the counters, are the
+//	    sums over the extents that are not garbage.
 //	O4  what a Reader at a moment says never changes, whatever is applied at later timestamps.
 //	O5  a failed operation changes nothing.
-//	O6  every record decodes, and every extent is of a file at its epoch or garbage.
+//	O6  every record decodes, every extent is of a file at its epoch or garbage and not both, and the
+//	    number of garbage records is right.
 //
 // Check verifies O2, O3 and O6 over a whole state.
 package objects

@@ -11,7 +11,7 @@ const (
 	tableAttr    = 'a'
 	tableExtent  = 'e'
 	tableGarbage = 'g'
-	tableUsage   = 'u'
+	tableCounter = 's'
 )
 
 const extentKeySize = 1 + 8 + 4 + 8
@@ -30,15 +30,16 @@ func ExtentKey(ino ids.Ino, epoch Epoch, off int64) []byte {
 	return binary.BigEndian.AppendUint64(k, uint64(off))
 }
 
-// epochEnd returns the key behind all extents of one epoch of a file.
-func epochEnd(ino ids.Ino, epoch Epoch) []byte { return ExtentKey(ino, epoch, -1) } // all ones: no extent begins there
-
 func garbageKey(ino ids.Ino, epoch Epoch) []byte {
 	k := binary.BigEndian.AppendUint64([]byte{tableGarbage}, uint64(ino))
 	return binary.BigEndian.AppendUint32(k, uint32(epoch))
 }
 
-func usageKey() []byte { return []byte{tableUsage} }
+func parseGarbageKey(k []byte) (ids.Ino, Epoch) {
+	return ids.Ino(binary.BigEndian.Uint64(k[1:])), Epoch(binary.BigEndian.Uint32(k[9:]))
+}
+
+func counterKey() []byte { return []byte{tableCounter} }
 
 // tableRange returns the bounds of a table.
 func tableRange(table byte) (from, to []byte) { return []byte{table}, []byte{table + 1} }

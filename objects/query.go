@@ -90,7 +90,9 @@ func (m *mapping) extents(r index.Reader, ino ids.Ino, epoch Epoch) {
 // SeekData returns the first offset from off on that holds data; ok is false if there is none.
 func SeekData(r index.Reader, ino ids.Ino, off int64) (at int64, ok bool) {
 	Map(r, ino, off, MaxSize-off, func(p Piece) bool {
-		at, ok = p.FileOff, !p.Hole
+		if !p.Hole {
+			at, ok = p.FileOff, true
+		}
 		return p.Hole
 	})
 	return at, ok
@@ -110,32 +112,34 @@ func SeekHole(r index.Reader, ino ids.Ino, off int64) (at int64, ok bool) {
 }
 
 // Usage returns the bytes in extents of all files. Shared ones count once for each file.
-func Usage(r index.Reader) int64 {
-	v, ok := r.Get(usageKey())
-	if !ok {
-		return 0
-	}
-	d := decoder{rest: v}
-	n := d.varint()
-	if !d.done() {
-		panicf("O6: usage %x cannot be read", v)
-	}
-	return n
-}
+func Usage(r index.Reader) int64 { return loadCounters(r).bytes }
 
 // Garbage says whether there is something for Purge to do.
-func Garbage(r index.Reader) bool {
-	_, _, ok := firstGarbage(r)
-	return ok
-}
+func Garbage(r index.Reader) bool { return loadCounters(r).garbage > 0 }
 
+// firstGarbage returns the first body that is garbage.
 func firstGarbage(r index.Reader) (ino ids.Ino, epoch Epoch, ok bool) {
 	from, to := tableRange(tableGarbage)
 	r.Scan(from, to, func(k, _ []byte) bool {
-		ino, epoch, ok = ids.Ino(binary.BigEndian.Uint64(k[1:])), Epoch(binary.BigEndian.Uint32(k[9:])), true
+		ino, epoch = parseGarbageKey(k)
+		ok = true
 		return false
 	})
 	return ino, epoch, ok
+}
+
+// freshEpoch returns an epoch of a file without attributes, none of whose extents are left from a file
+// that was dropped.
+func freshEpoch(r index.Reader, ino ids.Ino) Epoch {
+	if !Garbage(r) {
+		return 0
+	}
+	k, _, ok := r.Last(garbageKey(ino, 0), garbageKey(ino+1, 0))
+	if !ok {
+		return 0
+	}
+	_, epoch := parseGarbageKey(k)
+	return epoch + 1
 }
 
 // Digest is a hash over all records but for the places in the log, which differ between replicas. It
