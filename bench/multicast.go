@@ -1,0 +1,336 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"dfs/ids"
+)
+
+// Multicast says which cases of multicast to measure.
+type Multicast struct {
+	Members   int
+	Senders   []int // how many members send, case by case
+	Sizes     []int // of messages, in bytes
+	Window    int   // own messages in flight
+	Ring      int   // bytes
+	Time      time.Duration
+	WarmUp    time.Duration
+	Rounds    int    // all cases, so often; medians are told
+	InProcess bool   // all members in this process, over shared memory
+	Latency   bool   // measure the closed loop too
+	Profile   string // a directory for CPU profiles; empty: none
+
+	// Worker starts a worker process; its streams are connected by the caller of Worker.
+	Worker func(ctx context.Context) *exec.Cmd
+	// Progress is told what is about to be measured.
+	Progress func(text string)
+}
+
+// MulticastResult is one row.
+type MulticastResult struct {
+	Transport string `json:"transport"` // tcp: processes over TCP loopback; memory: one process
+	Members   int    `json:"members"`
+	Senders   int    `json:"senders"`
+	Size      int    `json:"size"`
+	Window    int    `json:"window"`
+	// PerSecond counts delivered messages of all senders together on the slowest member's clock.
+	PerSecond float64 `json:"messages_per_second"`
+	BytesRate float64 `json:"bytes_per_second"`
+	// Limit is what bare TCP between the same processes moves in bytes of messages, in the same run.
+	Limit float64 `json:"limit_bytes_per_second,omitempty"`
+	Ratio float64 `json:"ratio,omitempty"`
+	// Batch is how many messages a member delivers in a step; CPU how many processors all members
+	// together keep busy.
+	Batch float64 `json:"batch"`
+	CPU   float64 `json:"cpu"`
+	// Cost is the CPU time of all members together for one message; LimitCost that of bare TCP for its bytes. On
+	// a machine that is busy with other things they tell more than the rates.
+	Cost      time.Duration `json:"cpu_per_message_ns"`
+	LimitCost time.Duration `json:"limit_cpu_per_message_ns,omitempty"`
+	// Closed is the time from sending to delivery at the sender, one message of each sender at a time.
+	Closed *Percentiles `json:"closed_loop,omitempty"`
+}
+
+// host runs one case on all members.
+type host interface {
+	run(load Load, raw bool, profile string) ([]Count, error)
+	close() error
+}
+
+// Run measures all cases and gives each row to emit as it is ready: after the last round.
+func (c Multicast) Run(ctx context.Context) ([]MulticastResult, error) {
+	h, err := c.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	results, err := c.rounds(h)
+	return results, errors.Join(err, h.close())
+}
+
+func (c Multicast) open(ctx context.Context) (host, error) {
+	if c.InProcess {
+		return &inProcess{}, nil
+	}
+	return c.startWorkers(ctx)
+}
+
+// key names a case.
+type key struct{ senders, size int }
+
+func (c Multicast) rounds(h host) ([]MulticastResult, error) {
+	open, closed, limits := map[key][]MulticastResult{}, map[key]*Histogram{}, map[int][]rate{}
+	for round := range c.Rounds {
+		for _, senders := range c.Senders {
+			load := Load{Members: c.Members, Senders: senders, Ring: c.Ring, WarmUp: c.WarmUp, Time: c.Time}
+			if !c.InProcess {
+				r, err := c.limit(h, load)
+				if err != nil {
+					return nil, err
+				}
+				limits[senders] = append(limits[senders], r)
+			}
+			for _, size := range c.Sizes {
+				load.Size, load.Window, load.Closed = size, c.Window, false
+				k := key{senders, size}
+				c.Progress(fmt.Sprintf("round %d: %d of %d members send %d bytes", round+1, senders, c.Members, size))
+				counts, err := h.run(load, false, c.profileName(k, "open"))
+				if err != nil {
+					return nil, err
+				}
+				open[k] = append(open[k], c.sum(load, counts))
+				if !c.Latency {
+					continue
+				}
+				load.Closed, load.Window = true, 1
+				if counts, err = h.run(load, false, c.profileName(k, "closed")); err != nil {
+					return nil, err
+				}
+				if closed[k] == nil {
+					closed[k] = &Histogram{}
+				}
+				for i := range counts {
+					closed[k].Merge(&counts[i].Latency)
+				}
+			}
+		}
+	}
+	var all []MulticastResult
+	for _, senders := range c.Senders {
+		for _, size := range c.Sizes {
+			k := key{senders, size}
+			r := medianBy(open[k], func(r MulticastResult) float64 { return r.PerSecond })
+			if limit := limits[senders]; limit != nil {
+				median := medianBy(limit, func(r rate) float64 { return r.bytes })
+				r.Limit, r.Ratio = median.bytes, r.BytesRate/median.bytes
+				r.LimitCost = time.Duration(median.cpu / median.bytes * float64(size) * 1e9)
+			}
+			if h := closed[k]; h != nil {
+				p := h.Percentiles()
+				r.Closed = &p
+			}
+			all = append(all, r)
+		}
+	}
+	return all, nil
+}
+
+func (c Multicast) profileName(k key, what string) string {
+	if c.Profile == "" {
+		return ""
+	}
+	return filepath.Join(c.Profile, fmt.Sprintf("multicast-%s-%d-senders-%d-bytes", what, k.senders, k.size))
+}
+
+// rate is what bare TCP does in a second.
+type rate struct{ bytes, cpu float64 }
+
+// limit measures bare TCP: each byte of a message is received by all members but its sender.
+func (c Multicast) limit(h host, load Load) (r rate, err error) {
+	c.Progress(fmt.Sprintf("bare TCP, %d of %d members send", load.Senders, load.Members))
+	counts, err := h.run(load, true, "")
+	if err != nil {
+		return r, err
+	}
+	for _, n := range counts {
+		r.bytes += float64(n.Delivered) / n.Elapsed.Seconds() / float64(load.Members-1)
+		r.cpu += n.CPU.Seconds() / n.Elapsed.Seconds()
+	}
+	return r, nil
+}
+
+// sum makes a row of what the members counted.
+func (c Multicast) sum(load Load, counts []Count) MulticastResult {
+	r := MulticastResult{Transport: "tcp", Members: load.Members, Senders: load.Senders, Size: load.Size, Window: load.Window}
+	if c.InProcess {
+		r.Transport = "memory"
+	}
+	var delivered, steps uint64
+	for i, n := range counts {
+		rate := float64(n.Delivered) / n.Elapsed.Seconds()
+		if i == 0 || rate < r.PerSecond {
+			r.PerSecond = rate
+		}
+		delivered, steps = delivered+n.Delivered, steps+n.Steps
+		if i == 0 || !c.InProcess {
+			r.CPU += n.CPU.Seconds() / n.Elapsed.Seconds()
+		}
+	}
+	r.BytesRate = r.PerSecond * float64(load.Size)
+	r.Cost = time.Duration(r.CPU / max(r.PerSecond, 1) * 1e9)
+	r.Batch = float64(delivered) / float64(max(steps, 1))
+	return r
+}
+
+// inProcess runs all members in this process.
+type inProcess struct{ view ids.ViewID }
+
+func (h *inProcess) run(load Load, _ bool, profileName string) ([]Count, error) {
+	h.view++
+	members := make([]*member, load.Members)
+	fabs := newMemory(load.Members, func(r ids.Rank) { members[r].notify() })
+	for r := range members {
+		var err error
+		if members[r], err = newMember(load, ids.Rank(r), h.view, fabs[r]); err != nil {
+			return nil, err
+		}
+	}
+	stop, err := profile(profileName)
+	if err != nil {
+		return nil, err
+	}
+	counts, errs := make([]Count, load.Members), make([]error, load.Members)
+	done := make(chan struct{})
+	for r, m := range members {
+		m.start()
+		go func() {
+			counts[r], errs[r] = m.measure()
+			done <- struct{}{}
+		}()
+	}
+	for range members {
+		<-done
+	}
+	stop()
+	for _, m := range members {
+		m.close()
+	}
+	return counts, errors.Join(errs...)
+}
+
+func (h *inProcess) close() error { return nil }
+
+// process is a worker as its parent sees it.
+type process struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	enc *json.Encoder
+	dec *json.Decoder
+}
+
+// workers are the members as processes.
+type workers struct {
+	all  []*process
+	view ids.ViewID
+}
+
+func (c Multicast) startWorkers(ctx context.Context) (_ *workers, err error) {
+	w := &workers{}
+	defer func() {
+		if err != nil {
+			_ = w.close()
+		}
+	}()
+	var addrs []string
+	for range c.Members {
+		p := &process{cmd: c.Worker(ctx)}
+		if p.in, err = p.cmd.StdinPipe(); err != nil {
+			return nil, err
+		}
+		out, err := p.cmd.StdoutPipe()
+		if err != nil {
+			return nil, err
+		}
+		p.enc, p.dec = json.NewEncoder(p.in), json.NewDecoder(out)
+		if err := p.cmd.Start(); err != nil {
+			return nil, fmt.Errorf("start a member: %w", err)
+		}
+		w.all = append(w.all, p)
+		r, err := p.answer()
+		if err != nil {
+			return nil, err
+		}
+		addrs = append(addrs, r.Addr)
+	}
+	_, err = w.tell(func(r ids.Rank) order { return order{Do: "join", Rank: r, Addrs: addrs} })
+	return w, err
+}
+
+// answer waits for a worker's reply.
+func (p *process) answer() (r reply, err error) {
+	if err := p.dec.Decode(&r); err != nil {
+		return r, fmt.Errorf("a member process ended early: %w", err)
+	}
+	if r.Err != "" {
+		return r, errors.New(r.Err)
+	}
+	return r, nil
+}
+
+// tell gives an order to all workers, and waits for their replies.
+func (w *workers) tell(o func(r ids.Rank) order) ([]reply, error) {
+	for r, p := range w.all {
+		if err := p.enc.Encode(o(ids.Rank(r))); err != nil {
+			return nil, fmt.Errorf("a member process is gone: %w", err)
+		}
+	}
+	replies, all := make([]reply, len(w.all)), error(nil)
+	for i, p := range w.all {
+		var err error
+		replies[i], err = p.answer()
+		all = errors.Join(all, err)
+	}
+	return replies, all
+}
+
+func (w *workers) run(load Load, raw bool, profileName string) ([]Count, error) {
+	w.view++
+	_, err := w.tell(func(ids.Rank) order { return order{Do: "prepare", Load: load, Raw: raw, View: w.view} })
+	if err != nil {
+		return nil, err
+	}
+	replies, err := w.tell(func(r ids.Rank) order {
+		o := order{Do: "go"}
+		if profileName != "" {
+			o.Profile = fmt.Sprintf("%s.%d", profileName, r+1)
+		}
+		return o
+	})
+	if err != nil {
+		return nil, err
+	}
+	counts := make([]Count, len(replies))
+	for i := range replies {
+		counts[i] = replies[i].Count
+	}
+	_, err = w.tell(func(ids.Rank) order { return order{Do: "end"} })
+	return counts, err
+}
+
+// close ends the workers: they end with their input.
+func (w *workers) close() error {
+	var all error
+	for _, p := range w.all {
+		_ = p.in.Close()
+	}
+	for _, p := range w.all {
+		all = errors.Join(all, p.cmd.Wait())
+	}
+	return all
+}
