@@ -362,8 +362,8 @@ func (w *world) settle() {
 		moved := w.carryAll()
 		for _, a := range w.actors {
 			e := w.step(a, false)
-			moved = moved || len(e.Deliveries) > 0 || e.More || a.underWay()
 			w.log(a, len(a.unlogged))
+			moved = moved || len(e.Deliveries) > 0 || e.More || a.underWay() || a.table.Dirty()
 		}
 		if !moved {
 			w.checkSilence()

@@ -22,7 +22,7 @@ type queue struct {
 	first, logged, next, last uint64
 }
 
-const firstQueue = 64 // entries of a queue at first
+const firstQueue = 16 // entries of a queue at first
 
 func (q *queue) at(i uint64) *entry { return &q.buf[i&uint64(len(q.buf)-1)] }
 

@@ -35,7 +35,7 @@ func TestRandom(t *testing.T) {
 func runSeed(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 42))
 	n := 1 + rng.IntN(7)
-	w := newWorld(t, rng, n, 1<<(12+rng.IntN(3)))
+	w := newWorld(t, rng, n, 1<<(12+rng.IntN(4)))
 	w.spare = rng.IntN(2)
 	w.limits = Config{MaxInFlight: []int{0, 1, 3, 20}[rng.IntN(4)], MaxBatchBytes: []int{0, 1, 5000}[rng.IntN(3)]}
 	unsent := map[int][]record.Record{}
@@ -67,6 +67,8 @@ func runSeed(t *testing.T, seed uint64) {
 func (w *world) run(actions int, unsent map[int][]record.Record) {
 	busy := w.rng.IntN(len(w.actors)) + 1 // how many members send
 	eager := w.rng.IntN(10)               // how often links carry
+	lazy := 1 + w.rng.IntN(20)            // how seldom what was delivered is logged at once
+	large := w.rng.IntN(3)                // how large messages may be
 	for range actions {
 		a := w.actors[w.rng.IntN(len(w.actors))]
 		if a.dead {
@@ -79,13 +81,13 @@ func (w *world) run(actions int, unsent map[int][]record.Record) {
 		switch action := w.rng.IntN(20); {
 		case action < 4:
 			if unsent[a.id] = w.again(a, unsent[a.id]); a.place < busy && len(unsent[a.id]) == 0 {
-				w.reserve(a, w.rng.IntN(200), []int{0, w.rng.IntN(300), w.rng.IntN(w.ring / 4)}[w.rng.IntN(3)])
+				w.reserve(a, w.rng.IntN(200), []int{0, w.rng.IntN(300), w.rng.IntN(w.ring / 4)}[w.rng.IntN(1+large)])
 			}
 		case action < 8 && len(a.open) > 0:
 			w.commit(a, w.rng.IntN(len(a.open)))
 		case action < 12:
 			w.step(a, w.rng.IntN(20) == 0)
-		case action == 12 && len(a.unlogged) > 0:
+		case action == 12 && len(a.unlogged) > 0 && w.rng.IntN(lazy) == 0:
 			w.log(a, 1+w.rng.IntN(len(a.unlogged)))
 		case action == 13:
 			w.timeAndPersistence(a)
@@ -94,7 +96,7 @@ func (w *world) run(actions int, unsent map[int][]record.Record) {
 				w.carry(a, w.rng.IntN(len(w.actors)), 1+w.rng.IntN(1<<w.rng.IntN(12)))
 			}
 		}
-		if len(a.unlogged) > 0 && w.rng.IntN(2) == 0 {
+		if len(a.unlogged) > 0 && w.rng.IntN(lazy) == 0 {
 			w.log(a, len(a.unlogged))
 		}
 	}
