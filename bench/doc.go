@@ -11,7 +11,7 @@
 //	replication  Replication.Run: whole engines of package shards, with log and index
 //	filesystem   FS.Run: what programs do to files, in directories of one or several mounts
 //
-// # Invariants
+// Invariants
 //
 //	B1  a rate is that of the slowest member, by its own clock.
 //	B2  rounds take turns over all that is compared, and what is told is their median.
