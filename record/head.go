@@ -33,3 +33,13 @@ func ParseHead(b []byte) (Record, error) {
 	}
 	return r, nil
 }
+
+// PadHead returns the header of a Pad that fills size bytes, which must be a multiple of Align and at
+// least HeaderSize; what it fills is not there.
+func PadHead(size int, h Header) Record {
+	h.Kind, h.OpLen, h.DataLen = Pad, 0, uint32(size-HeaderSize)
+	r := Record(make([]byte, HeaderSize))
+	put(r, &h)
+	r.seal()
+	return r
+}

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 
@@ -56,4 +57,11 @@ func FuzzParseHead(f *testing.F) {
 		}
 		_, _, _ = head.Header(), head.Op(), head.DataOffset()
 	})
+}
+
+func TestPadHead(t *testing.T) {
+	dst := make([]byte, 1<<12)
+	if got, want := PadHead(len(dst), Header{Position: 64}), BuildPad(dst, Header{Position: 64}); !bytes.Equal(got, want[:HeaderSize]) {
+		t.Fatalf("%x, want %x", got, want[:HeaderSize])
+	}
 }
