@@ -43,6 +43,8 @@ func (g *Group) deliver(known uint64, maxBytes int) {
 			}
 		}
 		m := &g.members[place]
+		// A sound member acknowledges a message in the push in which it gives up the slots before it, so
+		// what is stable is known; but that is the peers' word, and known is what is seen here.
 		if head == none || head >= known || head/n >= m.stable {
 			return
 		}

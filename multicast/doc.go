@@ -81,7 +81,10 @@
 //	   is valid until then.
 //	6  if SyncNow, have the log synced, and then call SetPersisted; if Effects.More, step again at once.
 //
-// The row is pushed at every heartbeat too: words that nobody waits for travel with that push.
+// Where little can be said in a push, none is made: that nulls were received, that messages were logged (while
+// that frees little), and what was persisted (while nobody asked) are set quietly. So a lone message costs a push
+// of its sender and one of each receiver. The row is pushed at every heartbeat too, with all that is in it.
+//
 // At the end of a view: Wedge every group, then set the table's Wedged word and push; agree on the
 // minimum of Received over the members that go on, all of them wedged; cut the links to the others,
 // since delivery patches records in the rings that the links may still be reading; Trim; log and apply what it

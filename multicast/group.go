@@ -32,7 +32,8 @@ type Delivery struct {
 type Effects struct {
 	Writes     []Range    // of the own ring, at most 2, to be written at every other member before the row
 	Deliveries []Delivery // to be logged and applied in this order, then reported by Logged
-	More       bool       // step again at once, after Logged: the cap on a batch was reached, or ring room is to be given back
+	// More: step again at once, after Logged; the cap on a batch was reached, or ring room is to be given back.
+	More bool
 }
 
 // MemberError says that what a member wrote makes no sense; the member is broken (M11).
@@ -58,7 +59,7 @@ type Config struct {
 	Clock   *hlc.Clock    // of the node; used in Step, New, PromiseFrontier and Trim
 	After   hlc.Timestamp // all timestamps of this view are later than this; the same at every member
 
-	MaxInFlight   int           // own messages reserved and not yet logged everywhere; 0 means 65536
+	MaxInFlight   int           // own messages reserved and not yet logged everywhere, the same at all; 0 means 65536
 	MaxBatchBytes int           // bytes of records delivered in a step; 0 means 8 MiB
 	MaxAhead      hlc.Timestamp // how far beyond the clock a peer's time may lie; 0 means 10 seconds
 }
@@ -136,7 +137,7 @@ type Group struct {
 	trimmed []uint64 // the trim, once there is one
 
 	// Sending.
-	ready     []place // committed messages that are not yet published
+	ready     []span // committed messages that are not yet published
 	tail      uint64  // bytes of the own ring that are published
 	freed     uint64  // own messages whose bytes are given back
 	elsewhere uint64  // least Delivered of the other members
@@ -212,7 +213,8 @@ func (c Config) validate() error {
 		}
 	}
 	if c.MaxInFlight < 0 || c.MaxBatchBytes < 0 || c.MaxAhead < 0 || c.After < 0 {
-		wrong("MaxInFlight %d, MaxBatchBytes %d, MaxAhead %d and After %d must not be negative", c.MaxInFlight, c.MaxBatchBytes, c.MaxAhead, c.After)
+		wrong("MaxInFlight %d, MaxBatchBytes %d, MaxAhead %d and After %d must not be negative",
+			c.MaxInFlight, c.MaxBatchBytes, c.MaxAhead, c.After)
 	}
 	if bad != nil {
 		return errs.New(errs.Invalid, "multicast: %s", strings.Join(bad, "; "))

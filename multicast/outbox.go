@@ -22,12 +22,12 @@ type Outbox struct {
 	open     int    // reserved and not committed
 
 	// The reservations from collected to reserved; number i is at i modulo the length, a power of two.
-	places              []place
+	spans               []span
 	collected, reserved uint64
 }
 
-// place is where a message lies, or will lie, in the own ring.
-type place struct {
+// span is where a message lies, or will lie, in the own ring.
+type span struct {
 	start     uint64 // of the record, in absolute bytes
 	pad       uint32 // bytes before it up to the end of the ring, to be filled with a Pad
 	size      uint32
@@ -65,21 +65,21 @@ func (o *Outbox) Reserve(opLen, dataLen int) (Reservation, bool) {
 		return Reservation{}, false
 	}
 	r := Reservation{Buf: o.ring[off : off+size : off+size], id: o.reserved}
-	o.append(place{start: o.tail + pad, pad: uint32(pad), size: uint32(size)})
+	o.append(span{start: o.tail + pad, pad: uint32(pad), size: uint32(size)})
 	o.tail += pad + size
 	o.open++
 	return r, true
 }
 
-func (o *Outbox) at(id uint64) *place { return &o.places[id&uint64(len(o.places)-1)] }
+func (o *Outbox) at(id uint64) *span { return &o.spans[id&uint64(len(o.spans)-1)] }
 
-func (o *Outbox) append(p place) {
-	if o.reserved-o.collected == uint64(len(o.places)) {
-		grown := make([]place, max(firstQueue, 2*len(o.places)))
+func (o *Outbox) append(p span) {
+	if o.reserved-o.collected == uint64(len(o.spans)) {
+		grown := make([]span, max(firstQueue, 2*len(o.spans)))
 		for i := o.collected; i < o.reserved; i++ {
 			grown[i&uint64(len(grown)-1)] = *o.at(i)
 		}
-		o.places = grown
+		o.spans = grown
 	}
 	*o.at(o.reserved) = p
 	o.reserved++
@@ -89,11 +89,12 @@ func (o *Outbox) append(p place) {
 // order of their reservations, up to the first that is not committed (M9), so commit soon.
 func (o *Outbox) Commit(r Reservation) {
 	if r.id < o.collected || r.id >= o.reserved || o.at(r.id).committed {
-		panic(fmt.Sprintf("multicast: M9: reservation %d is committed twice, or of another ring (%d to %d are open)", r.id, o.collected, o.reserved))
+		panic(fmt.Sprintf("multicast: M9: reservation %d is committed twice, or of another ring (%d to %d are known)",
+			r.id, o.collected, o.reserved))
 	}
 	size, err := record.PeekSize(r.Buf)
 	if p := o.at(r.id); err != nil || size != int(p.size) || record.Record(r.Buf).Kind() != record.Op {
-		panic(fmt.Sprintf("multicast: M9: what was committed is not an operation of %d bytes but %d bytes (%v)", p.size, size, err))
+		panic(fmt.Sprintf("multicast: M9: committed is not an operation of %d bytes but %d bytes (%v)", p.size, size, err))
 	}
 	o.at(r.id).committed = true
 	o.open--
@@ -105,8 +106,8 @@ func (o *Outbox) Open() int { return o.open }
 // Used, with the outbox, returns the bytes of the own ring that some member has not logged yet.
 func (o *Outbox) Used() int { return int(o.tail - o.freed) }
 
-// take appends the committed places, in order of reservation, up to the first that is not (M9).
-func (o *Outbox) take(dst []place) []place {
+// take appends the committed spans, in order of reservation, up to the first that is not (M9).
+func (o *Outbox) take(dst []span) []span {
 	for o.collected < o.reserved && o.at(o.collected).committed {
 		dst = append(dst, *o.at(o.collected))
 		o.collected++

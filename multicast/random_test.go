@@ -13,7 +13,7 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "replay the random test with this seed only")
-	seedsFlag = flag.Int("seeds", 60, "how many seeds the random test runs")
+	seedsFlag = flag.Int("seeds", 40, "how many seeds the random test runs")
 )
 
 // TestRandom runs groups of 1 to 7 members through several views, with links that carry as they please, and

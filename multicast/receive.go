@@ -37,7 +37,7 @@ func (g *Group) receive(s *sst.Snapshot, place int, m *member, now hlc.Timestamp
 		return nil
 	}
 	if tail%record.Align != 0 || tail-m.released > uint64(len(m.ring)) {
-		return errs.New(errs.Corrupt, "published %d bytes of a ring of %d of which only %d are given back (M1)", tail, len(m.ring), m.released)
+		return errs.New(errs.Corrupt, "published %d bytes of a ring of %d, only %d are given back (M1)", tail, len(m.ring), m.released)
 	}
 	next := m.received
 	for m.parsed < tail {
@@ -99,9 +99,11 @@ func (g *Group) checkRecord(r record.Record, place int, m *member, next uint64, 
 	index = pos / n
 	switch {
 	case pos%n != uint64(place) || index < next || index > sst.MaxSlots:
-		return 0, errs.New(errs.Corrupt, "ring at byte %d: position %d, want one of place %d of %d from slot %d on", m.parsed, pos, place, n, next)
+		return 0, errs.New(errs.Corrupt, "ring at byte %d: position %d, want one of place %d of %d from slot %d on",
+			m.parsed, pos, place, n, next)
 	case t <= m.stamp || t <= m.frontier:
-		return 0, errs.New(errs.Corrupt, "ring at byte %d: stamp %v after stamp %v and frontier %v (M8)", m.parsed, t, m.stamp, m.frontier)
+		return 0, errs.New(errs.Corrupt, "ring at byte %d: stamp %v after stamp %v and frontier %v (M8)",
+			m.parsed, t, m.stamp, m.frontier)
 	case t > now+g.cfg.MaxAhead:
 		return 0, errs.New(errs.Corrupt, "ring at byte %d: stamp %v is too far ahead of %v", m.parsed, t, now)
 	}

@@ -44,7 +44,8 @@ func (g *Group) Trim(trim []uint64) ([]Delivery, error) {
 	}
 	for i := range g.members {
 		if m := &g.members[i]; trim[i] > m.received || trim[i] < m.done {
-			return nil, errs.New(errs.Corrupt, "trim %v has %d slots of member %d; %d were received and %d passed here", trim, trim[i], m.rank, m.received, m.done)
+			return nil, errs.New(errs.Corrupt, "trim %v has %d slots of member %d; %d were received and %d passed here",
+				trim, trim[i], m.rank, m.received, m.done)
 		}
 	}
 	g.trimmed = slices.Clone(trim)
