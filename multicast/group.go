@@ -138,9 +138,9 @@ type Group struct {
 
 	// Sending.
 	ready     []span // committed messages that are not yet published
-	tail      uint64  // bytes of the own ring that are published
-	freed     uint64  // own messages whose bytes are given back
-	elsewhere uint64  // least Delivered of the other members
+	tail      uint64 // bytes of the own ring that are published
+	freed     uint64 // own messages whose bytes are given back
+	elsewhere uint64 // least Delivered of the other members
 
 	// Delivering.
 	seq        Seq           // the last message delivered
