@@ -3,7 +3,6 @@ package namespace
 import (
 	"dfs/errs"
 	"dfs/ids"
-	"dfs/record"
 )
 
 // Decode reads an encoded operation. It fails with errs.Invalid. Names longer than the limits decode:
@@ -41,7 +40,7 @@ func (d *decoder) op() Op {
 		return SetAttr{Ino: d.ino(), Valid: AttrMask(d.uint32()), Mode: d.uint32(), UID: d.uint32(), GID: d.uint32(),
 			Atime: d.varint(), Mtime: d.varint(), Ctime: d.varint()}
 	case codeSetXattr:
-		return SetXattr{Ino: d.ino(), Name: d.name(), Value: d.bytes(record.MaxOp), Flags: XattrFlags(d.uint32())}
+		return SetXattr{Ino: d.ino(), Name: d.name(), Value: d.bytes(len(d.rest)), Flags: XattrFlags(d.uint32())}
 	case codeRemoveXattr:
 		return RemoveXattr{Ino: d.ino(), Name: d.name()}
 	case codeTouch:
@@ -56,4 +55,4 @@ func (d *decoder) op() Op {
 	return nil
 }
 
-func (d *decoder) name() string { return d.string(record.MaxOp) }
+func (d *decoder) name() string { return d.string(len(d.rest)) }

@@ -63,14 +63,14 @@ func (c *change) within(dir, n *loaded) bool {
 	if !n.IsDir() {
 		return false
 	}
-	above := dir.Inode
+	above, limit := dir.Inode, Count(c.r)
 	for at, depth := dir.ino, uint64(0); ; depth++ {
 		switch {
 		case at == n.ino:
 			return true
 		case at == ids.RootIno:
 			return false
-		case depth > Count(c.r):
+		case depth > limit:
 			panicf("T3: directory %d is its own ancestor", at)
 		}
 		at = above.Parent

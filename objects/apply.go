@@ -85,15 +85,16 @@ func (o SetTimes) apply(c *change) (errs.Kind, []byte) {
 }
 
 func (o Drop) apply(c *change) (errs.Kind, []byte) {
+	left := MaxPurge
 	for _, ino := range o.Inos {
 		a, ok := Stat(c.w, ino)
 		if !ok {
 			continue
 		}
-		if a.Extents > inlineDelete {
+		if a.Extents > inlineDelete || left < inlineDelete {
 			c.discard(ino, a.Epoch)
 		} else {
-			c.deleteExtents(ino, a.Epoch, inlineDelete)
+			left -= c.deleteExtents(ino, a.Epoch, inlineDelete)
 		}
 		c.w.Delete(AttrKey(ino))
 		c.addUsage(-a.Bytes)

@@ -19,7 +19,7 @@ const extentKeySize = 1 + 8 + 4 + 8
 // AttrKey returns the key of a file's attributes; DecodeAttr reads its value. It changes with every
 // change of the file.
 func AttrKey(ino ids.Ino) []byte {
-	return binary.BigEndian.AppendUint64([]byte{tableAttr}, uint64(ino))
+	return binary.BigEndian.AppendUint64(append(make([]byte, 0, 9), tableAttr), uint64(ino))
 }
 
 // ExtentKey returns the key of the extent that begins at an offset; DecodeExtent reads key and value.
@@ -31,7 +31,7 @@ func ExtentKey(ino ids.Ino, epoch Epoch, off int64) []byte {
 }
 
 func garbageKey(ino ids.Ino, epoch Epoch) []byte {
-	k := binary.BigEndian.AppendUint64([]byte{tableGarbage}, uint64(ino))
+	k := binary.BigEndian.AppendUint64(append(make([]byte, 0, 13), tableGarbage), uint64(ino))
 	return binary.BigEndian.AppendUint32(k, uint32(epoch))
 }
 

@@ -11,9 +11,9 @@ import (
 const (
 	MaxBatch  = 8192 // inodes in one Drop
 	MaxPieces = 4096 // extents that one Clone makes; it copies less if there are more
-	MaxPurge  = 1024 // extents that one Purge deletes
-	// inlineDelete is how many extents Truncate to nothing and Drop delete at once; of more they make
-	// garbage for Purge.
+	MaxPurge  = 1024 // extents that one Purge or Drop deletes
+	// inlineDelete is how many extents of a file Truncate to nothing and Drop delete at once; of more
+	// they make garbage for Purge.
 	inlineDelete = 64
 )
 
