@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -10,17 +11,22 @@ import (
 	"dfs/ids"
 )
 
-// bare is a member of a group that only sends: the same processes send as many bytes to each other over
-// plain TCP as the sockets take, from and into memory as large as the rings. It is what TCP on this
-// machine allows at most.
+// bare is a member of a group without protocol, over plain TCP. What it reaches is what the machine allows
+// at most. The same processes send each other as many bytes as the sockets take, from and into memory as
+// large as the rings; or, if the load is Closed, each sender sends one message to all others, and waits until
+// they have answered with a few bytes.
 type bare struct {
 	load  Load
 	rank  ids.Rank
 	out   []net.Conn // to each other member, if this one sends
 	in    []net.Conn // from each sender
 	moved atomic.Uint64
+	times chan Histogram // of ask, when it is over
 	done  sync.WaitGroup
 }
+
+// bareAnswer is the length of an answer.
+const bareAnswer = 8
 
 // bareChunk is how much is written and read at once at most.
 const bareChunk = 1 << 20
@@ -32,7 +38,7 @@ func splitAddr(s string) (fabric, raw string) {
 
 // newBare connects to all that this member sends to. All members do so at once.
 func newBare(load Load, rank ids.Rank, addrs []string, l net.Listener) (*bare, error) {
-	b := &bare{load: load, rank: rank}
+	b := &bare{load: load, rank: rank, times: make(chan Histogram, 1)}
 	expect := load.Senders
 	if int(rank) < load.Senders {
 		expect--
@@ -60,20 +66,76 @@ func newBare(load Load, rank ids.Rank, addrs []string, l net.Listener) (*bare, e
 	return b, nil
 }
 
-// measure sends to all, and counts what comes in. A member that gets nothing counts what it sends.
+// measure sends to all, and counts the bytes that come in, or the answers.
 func (b *bare) measure() (c Count, err error) {
-	for _, conn := range b.out {
-		b.done.Go(func() { b.write(conn) })
-	}
-	for _, conn := range b.in {
-		b.done.Go(func() { b.read(conn) })
+	counting := &atomic.Bool{}
+	if b.load.Closed {
+		b.done.Go(func() { b.ask(counting) })
+		for _, conn := range b.in {
+			b.done.Go(func() { b.answer(conn) })
+		}
+	} else {
+		for _, conn := range b.out {
+			b.done.Go(func() { b.write(conn) })
+		}
+		for _, conn := range b.in {
+			b.done.Go(func() { b.read(conn) })
+		}
 	}
 	t := time.NewTimer(b.load.WarmUp)
 	<-t.C
+	counting.Store(true)
 	cpu, start, before := cpuTime(), time.Now(), b.moved.Load()
 	t.Reset(b.load.Time)
 	<-t.C
-	return Count{Delivered: b.moved.Load() - before, Elapsed: time.Since(start), CPU: cpuTime() - cpu}, nil
+	c = Count{Delivered: b.moved.Load() - before, Elapsed: time.Since(start), CPU: cpuTime() - cpu}
+	for _, conn := range b.out {
+		_ = conn.SetDeadline(time.Now())
+	}
+	if b.load.Closed && len(b.out) > 0 {
+		c.Latency = <-b.times
+	}
+	return c, nil
+}
+
+// ask sends one message after the other to all, until its sockets refuse to.
+func (b *bare) ask(counting *atomic.Bool) {
+	if len(b.out) == 0 {
+		return
+	}
+	var latency Histogram
+	defer func() { b.times <- latency }()
+	p, a := make([]byte, b.load.Size), make([]byte, bareAnswer)
+	for {
+		count, start := counting.Load(), time.Now()
+		for _, conn := range b.out {
+			if _, err := conn.Write(p); err != nil {
+				return
+			}
+		}
+		for _, conn := range b.out {
+			if _, err := io.ReadFull(conn, a); err != nil {
+				return
+			}
+		}
+		if count {
+			latency.Add(time.Since(start))
+		}
+		b.moved.Add(1)
+	}
+}
+
+// answer answers each whole message.
+func (b *bare) answer(conn net.Conn) {
+	p, a := make([]byte, b.load.Size), make([]byte, bareAnswer)
+	for {
+		if _, err := io.ReadFull(conn, p); err != nil {
+			return
+		}
+		if _, err := conn.Write(a); err != nil {
+			return
+		}
+	}
 }
 
 func (b *bare) write(c net.Conn) {

@@ -54,8 +54,13 @@ type MulticastResult struct {
 	// a machine that is busy with other things they tell more than the rates.
 	Cost      time.Duration `json:"cpu_per_message_ns"`
 	LimitCost time.Duration `json:"limit_cpu_per_message_ns,omitempty"`
-	// Closed is the time from sending to delivery at the sender, one message of each sender at a time.
-	Closed *Percentiles `json:"closed_loop,omitempty"`
+	// Closed is the time from sending to delivery at the sender, one message of each sender at a time, and
+	// ClosedCost the CPU time of all members together for each. Bare is the same for a message sent to all others
+	// over bare TCP, and their answers.
+	Closed     *Percentiles  `json:"closed_loop,omitempty"`
+	ClosedCost time.Duration `json:"closed_loop_cpu_per_message_ns,omitempty"`
+	Bare       *Percentiles  `json:"bare_closed_loop,omitempty"`
+	BareCost   time.Duration `json:"bare_closed_loop_cpu_per_message_ns,omitempty"`
 }
 
 // host runs one case on all members.
@@ -84,61 +89,107 @@ func (c Multicast) open(ctx context.Context) (host, error) {
 // key names a case.
 type key struct{ senders, size int }
 
+// tally is what the rounds of one case brought.
+type tally struct {
+	open         []MulticastResult
+	limits       []rate
+	closed, bare loop
+}
+
+// loop sums up closed loops.
+type loop struct {
+	latency Histogram
+	cpu     time.Duration
+}
+
+func (l *loop) add(counts []Count, oneProcess bool) {
+	for i := range counts {
+		l.latency.Merge(&counts[i].Latency)
+		if i == 0 || !oneProcess {
+			l.cpu += counts[i].CPU
+		}
+	}
+}
+
+func (l *loop) result() (*Percentiles, time.Duration) {
+	p := l.latency.Percentiles()
+	return &p, l.cpu / time.Duration(max(p.N, 1))
+}
+
 func (c Multicast) rounds(h host) ([]MulticastResult, error) {
-	open, closed, limits := map[key][]MulticastResult{}, map[key]*Histogram{}, map[int][]rate{}
+	cases := map[key]*tally{}
+	var all []MulticastResult
 	for round := range c.Rounds {
 		for _, senders := range c.Senders {
-			load := Load{Members: c.Members, Senders: senders, Ring: c.Ring, WarmUp: c.WarmUp, Time: c.Time}
-			if !c.InProcess {
-				r, err := c.limit(h, load)
-				if err != nil {
-					return nil, err
-				}
-				limits[senders] = append(limits[senders], r)
-			}
 			for _, size := range c.Sizes {
-				load.Size, load.Window, load.Closed = size, c.Window, false
 				k := key{senders, size}
-				c.Progress(fmt.Sprintf("round %d: %d of %d members send %d bytes", round+1, senders, c.Members, size))
-				counts, err := h.run(load, false, c.profileName(k, "open"))
-				if err != nil {
+				if cases[k] == nil {
+					cases[k] = &tally{}
+				}
+				c.Progress(fmt.Sprintf("round %d: %d of %d members send %s", round+1, senders, c.Members, SizeText(size)))
+				if err := c.round(h, k, cases[k]); err != nil {
 					return nil, err
-				}
-				open[k] = append(open[k], c.sum(load, counts))
-				if !c.Latency {
-					continue
-				}
-				load.Closed, load.Window = true, 1
-				if counts, err = h.run(load, false, c.profileName(k, "closed")); err != nil {
-					return nil, err
-				}
-				if closed[k] == nil {
-					closed[k] = &Histogram{}
-				}
-				for i := range counts {
-					closed[k].Merge(&counts[i].Latency)
 				}
 			}
 		}
 	}
-	var all []MulticastResult
 	for _, senders := range c.Senders {
 		for _, size := range c.Sizes {
-			k := key{senders, size}
-			r := medianBy(open[k], func(r MulticastResult) float64 { return r.PerSecond })
-			if limit := limits[senders]; limit != nil {
-				median := medianBy(limit, func(r rate) float64 { return r.bytes })
-				r.Limit, r.Ratio = median.bytes, r.BytesRate/median.bytes
-				r.LimitCost = time.Duration(median.cpu / median.bytes * float64(size) * 1e9)
-			}
-			if h := closed[k]; h != nil {
-				p := h.Percentiles()
-				r.Closed = &p
-			}
-			all = append(all, r)
+			all = append(all, c.row(cases[key{senders, size}]))
 		}
 	}
 	return all, nil
+}
+
+// round measures one case, and beside it what it is compared to.
+func (c Multicast) round(h host, k key, t *tally) error {
+	load := Load{
+		Members: c.Members, Senders: k.senders, Size: k.size, Window: c.Window, Ring: c.Ring, WarmUp: c.WarmUp, Time: c.Time,
+	}
+	if !c.InProcess {
+		counts, err := h.run(load, true, "")
+		if err != nil {
+			return err
+		}
+		t.limits = append(t.limits, limit(load, counts))
+	}
+	counts, err := h.run(load, false, c.profileName(k, "open"))
+	if err != nil {
+		return err
+	}
+	t.open = append(t.open, c.sum(load, counts))
+	if !c.Latency {
+		return nil
+	}
+	load.Closed, load.Window = true, 1
+	if !c.InProcess {
+		if counts, err = h.run(load, true, ""); err != nil {
+			return err
+		}
+		t.bare.add(counts, false)
+	}
+	if counts, err = h.run(load, false, c.profileName(k, "closed")); err != nil {
+		return err
+	}
+	t.closed.add(counts, c.InProcess)
+	return nil
+}
+
+// row makes the result of a case.
+func (c Multicast) row(t *tally) MulticastResult {
+	r := medianBy(t.open, func(r MulticastResult) float64 { return r.PerSecond })
+	if t.limits != nil {
+		median := medianBy(t.limits, func(r rate) float64 { return r.bytes })
+		r.Limit, r.Ratio = median.bytes, r.BytesRate/median.bytes
+		r.LimitCost = time.Duration(median.cpu / median.bytes * float64(r.Size) * 1e9)
+	}
+	if c.Latency {
+		r.Closed, r.ClosedCost = t.closed.result()
+	}
+	if c.Latency && !c.InProcess {
+		r.Bare, r.BareCost = t.bare.result()
+	}
+	return r
 }
 
 func (c Multicast) profileName(k key, what string) string {
@@ -151,18 +202,13 @@ func (c Multicast) profileName(k key, what string) string {
 // rate is what bare TCP does in a second.
 type rate struct{ bytes, cpu float64 }
 
-// limit measures bare TCP: each byte of a message is received by all members but its sender.
-func (c Multicast) limit(h host, load Load) (r rate, err error) {
-	c.Progress(fmt.Sprintf("bare TCP, %d of %d members send", load.Senders, load.Members))
-	counts, err := h.run(load, true, "")
-	if err != nil {
-		return r, err
-	}
+// limit sums up bare TCP: each byte of a message is received by all members but its sender.
+func limit(load Load, counts []Count) (r rate) {
 	for _, n := range counts {
 		r.bytes += float64(n.Delivered) / n.Elapsed.Seconds() / float64(load.Members-1)
 		r.cpu += n.CPU.Seconds() / n.Elapsed.Seconds()
 	}
-	return r, nil
+	return r
 }
 
 // sum makes a row of what the members counted.

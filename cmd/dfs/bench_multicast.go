@@ -138,41 +138,30 @@ func parseSenders(texts []string, members int) ([]int, error) {
 func multicastText(rows []bench.MulticastResult) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "SENDERS\tSIZE\tMESSAGES/S\tMB/S\tOF BARE TCP\tBATCH\tCPUS\tCPU/MSG\tOF BARE TCP\tALONE P50\tP99\tP99.9\t")
+	compared := len(rows) > 0 && rows[0].Limit > 0
+	fmt.Fprint(w, "SENDERS\tSIZE\tMESSAGES/S\tMB/S\tBATCH\tCPUS\tCPU/MSG\t")
+	if compared {
+		fmt.Fprint(w, "RATE:BARE\tCPU:BARE\t")
+	}
+	fmt.Fprint(w, "ALONE P50\tP99\tP99.9\tCPU\t")
+	if compared {
+		fmt.Fprint(w, "P50:BARE\tCPU:BARE\t")
+	}
+	fmt.Fprintln(w)
 	for _, r := range rows {
-		ratio, cost, p50, p99, p999 := "", "", "", "", ""
-		if r.Limit > 0 {
-			ratio, cost = fmt.Sprintf("%.2f", r.Ratio), fmt.Sprintf("%.2f", float64(r.Cost)/float64(max(r.LimitCost, 1)))
+		fmt.Fprintf(w, "%d of %d\t%s\t%.0f\t%.1f\t%.1f\t%.2f\t%s\t", r.Senders, r.Members, bench.SizeText(r.Size),
+			r.PerSecond, r.BytesRate/1e6, r.Batch, r.CPU, bench.TimeText(r.Cost))
+		if compared {
+			fmt.Fprintf(w, "%.2f\t%.2f\t", r.Ratio, float64(r.Cost)/float64(max(r.LimitCost, 1)))
 		}
 		if p := r.Closed; p != nil {
-			p50, p99, p999 = timeText(p.P50), timeText(p.P99), timeText(p.P999)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t", bench.TimeText(p.P50), bench.TimeText(p.P99), bench.TimeText(p.P999), bench.TimeText(r.ClosedCost))
 		}
-		fmt.Fprintf(w, "%d of %d\t%s\t%.0f\t%.1f\t%s\t%.1f\t%.2f\t%s\t%s\t%s\t%s\t%s\t\n", r.Senders, r.Members, sizeText(r.Size),
-			r.PerSecond, r.BytesRate/1e6, ratio, r.Batch, r.CPU, timeText(r.Cost), cost, p50, p99, p999)
+		if p := r.Bare; p != nil {
+			fmt.Fprintf(w, "%.2f\t%.2f\t", float64(r.Closed.P50)/float64(max(p.P50, 1)), float64(r.ClosedCost)/float64(max(r.BareCost, 1)))
+		}
+		fmt.Fprintln(w)
 	}
 	w.Flush()
 	return b.String()
-}
-
-// timeText prints a time with three digits or so.
-func timeText(d time.Duration) string {
-	switch {
-	case d < 10*time.Microsecond:
-		return d.Round(10 * time.Nanosecond).String()
-	case d < time.Millisecond:
-		return d.Round(time.Microsecond).String()
-	case d < 100*time.Millisecond:
-		return d.Round(10 * time.Microsecond).String()
-	}
-	return d.Round(time.Millisecond).String()
-}
-
-func sizeText(n int) string {
-	switch {
-	case n >= 1<<20 && n%(1<<20) == 0:
-		return fmt.Sprintf("%d MiB", n>>20)
-	case n >= 1<<10 && n%(1<<10) == 0:
-		return fmt.Sprintf("%d KiB", n>>10)
-	}
-	return fmt.Sprintf("%d B", n)
 }
