@@ -206,6 +206,25 @@ func (p *pair) mySlotsQueued(n int) {
 	}
 }
 
+// S3: Tail may be fresher than Sent. A message whose slot is not counted yet is not received yet either, so that
+// it arrives in the step that acknowledges it.
+func TestTailAheadOfSent(t *testing.T) {
+	p := newPair(t)
+	p.put(record.Op, 900, 1, 0)
+	p.put(record.Op, 901, 3, 0)
+	for slots := uint64(1); slots <= 2; slots++ {
+		p.sent(slots)
+		if _, err := p.step(); err != nil {
+			t.Fatal(err)
+		}
+		var arrived []uint64
+		p.g.Arrived(func(_ ids.Rank, r record.Record) { arrived = append(arrived, r.Position()) })
+		if len(arrived) != 1 || arrived[0] != 2*slots-1 || p.g.Acknowledged() != Slot(2*slots) {
+			t.Errorf("%d slots sent: arrived %v, acknowledged up to %d", slots, arrived, p.g.Acknowledged())
+		}
+	}
+}
+
 // M3: a sound member acknowledges a message together with the slots that it gives up for it, so what is
 // stable is known. That is not left to the peers: here one has received slot 1 and not given up its slot 0.
 func TestStableIsNotEnough(t *testing.T) {
