@@ -14,7 +14,7 @@ const (
 	MaxLinks     = 65000    // names of one inode that is not a directory
 	MaxXattrName = 255      // bytes in the name of an extended attribute
 	MaxXattr     = 64 << 10 // bytes in the value of one, and in the list of the names of all of them
-	MaxBatch     = 8192     // inodes in one Release, ReleaseAll or Dropped
+	MaxBatch     = 4096     // inodes in one Release, ReleaseAll or Dropped
 	MaxMembers   = 4096     // nodes in the member list of a Release
 )
 

@@ -9,7 +9,7 @@ import (
 
 // Bounds on the work of one operation, so that none holds up the others for long.
 const (
-	MaxBatch  = 8192 // inodes in one Drop
+	MaxBatch  = 4096 // inodes in one Drop
 	MaxPieces = 4096 // extents that one Clone makes; it copies less if there are more
 	MaxPurge  = 1024 // extents that one Purge or Drop deletes
 	// inlineDelete is how many extents of a file Truncate to nothing and Drop delete at once; of more
