@@ -19,7 +19,7 @@ type workload struct {
 	synced    int // records that a Sync covered
 }
 
-const workloadRecords = 60
+const workloadRecords = 40
 
 func newWorkload(seed uint64) *workload {
 	return &workload{sizes: sizesFor(rand.New(rand.NewPCG(seed, 7)), workloadRecords)}
@@ -229,6 +229,34 @@ func TestFailEveryOperation(t *testing.T) {
 			if seen <= n {
 				break // all have failed once
 			}
+		}
+	}
+}
+
+// L4: after a failed sync the log is opened again on the same machine. It shows what storage may not
+// have, so it must be written again before it is said to be durable.
+func TestOpenAfterFailedSync(t *testing.T) {
+	for seed := range uint64(20) {
+		d := nvm.NewStrict()
+		l := open(t, d)
+		sizes := []int{0, 100, 5000, testSize - 2000, 5000}
+		l.mustAppend(t, rec(1, sizes[1]))
+		l.mustSync(t)
+		for i := 2; i <= 4; i++ {
+			l.mustAppend(t, rec(i, sizes[i]))
+		}
+		d.FailNth(int(seed%2), errs.IO, false, func(op nvm.Op) bool { return op.Verb == nvm.Persist })
+		if _, err := l.Sync(); !errors.Is(err, errs.IO) {
+			t.Fatal(err)
+		}
+		l = open(t, d)
+		n := checkPrefix(t, l, sizes)
+		if l.Durable() != l.End() {
+			t.Fatalf("durable %d of %d", l.Durable(), l.End())
+		}
+		l = open(t, d.Crash(rand.New(rand.NewPCG(seed, 1))))
+		if again := checkPrefix(t, l, sizes); again != n {
+			t.Fatalf("L4: %d records were durable, %d are there", n, again)
 		}
 	}
 }

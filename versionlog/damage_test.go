@@ -230,6 +230,16 @@ func TestDurableFieldTellsDamage(t *testing.T) {
 	}
 }
 
+// L1: a good record that belongs elsewhere, as a disk that mixes up its blocks may show it, is no record.
+func TestMisplacedRecord(t *testing.T) {
+	m, sizes, used := smallLog(t)
+	end := used[segmentName(1)]
+	copy(m[segmentName(1)][end:], m[segmentName(0)][headerSize:][:128])
+	if n := checkPrefix(t, open(t, m.dir(t)), sizes); n != len(sizes)-1 {
+		t.Fatalf("%d records", n)
+	}
+}
+
 // A failing disk is not taken for the end of the log.
 func TestReadErrorIsNoEnd(t *testing.T) {
 	m, sizes, _ := smallLog(t)

@@ -143,7 +143,8 @@ func (l *Log) Append(recs []record.Record) ([]LSN, error) {
 		return nil, err
 	}
 	for i, lsn := range p.lsns {
-		if recs[i].DataLen() > 0 {
+		// It costs more than it saves for records that are read in one piece.
+		if recs[i].DataLen() > 4*record.BlockSize {
 			l.reads.remember(lsn, recs[i])
 		}
 	}

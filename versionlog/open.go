@@ -2,6 +2,7 @@ package versionlog
 
 import (
 	"errors"
+	"slices"
 
 	"dfs/errs"
 )
@@ -54,11 +55,40 @@ func (l *Log) begin(r *recovery) (err error) {
 			return err
 		}
 	}
+	if err := l.rewrite(); err != nil {
+		return err
+	}
 	if err := l.dir.Sync(); err != nil {
 		return err
 	}
 	_, err = l.Sync()
 	return err
+}
+
+// rewrite writes again what is not known to be durable. If the process before this one ended because a
+// sync failed, the operating system may show bytes that storage does not have, and take them for
+// written (N5 of nvm).
+func (l *Log) rewrite() error {
+	files := l.full
+	if l.active != nil {
+		files = append(slices.Clone(l.full), l.active)
+	}
+	first := len(l.segs) - len(files)
+	for i, f := range files {
+		start := l.start(l.segs[first+i].number)
+		w := window{f: f, start: start, size: l.size}
+		from, to := int64(max(l.durable, start)-start), min(l.size, int64(l.end-start))
+		for off := from; off < to; off += scanAhead {
+			b, err := w.view(off, int(min(scanAhead, to-off)))
+			if err == nil {
+				err = f.WriteAt(off, b)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // openSegments opens the files that are to be written or made durable.
