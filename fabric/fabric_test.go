@@ -1,9 +1,6 @@
 package fabric
 
-import (
-	"testing"
-	"unsafe"
-)
+import "testing"
 
 // F5: a region keeps to the connection of its first write.
 func TestFence(t *testing.T) {
@@ -36,8 +33,8 @@ func TestAlloc(t *testing.T) {
 		if len(b) != n || cap(b) != n {
 			t.Errorf("Alloc(%d): length %d, capacity %d", n, len(b), cap(b))
 		}
-		if uintptr(unsafe.Pointer(unsafe.SliceData(b)))%64 != 0 {
-			t.Errorf("Alloc(%d) is not aligned", n)
+		if !Aligned(b) || n > 1 && Aligned(b[1:]) {
+			t.Errorf("Alloc(%d) is not aligned, or Aligned is wrong", n)
 		}
 		if w := Words(b); len(w) != n/8 {
 			t.Errorf("Words of %d bytes: %d words", n, len(w))

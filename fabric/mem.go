@@ -15,3 +15,6 @@ func Alloc(n int) []byte {
 func Words(b []byte) []uint64 {
 	return unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/8)
 }
+
+// Aligned reports whether memory may be registered: whether its address is a multiple of 64.
+func Aligned(b []byte) bool { return uintptr(unsafe.Pointer(unsafe.SliceData(b)))&63 == 0 }

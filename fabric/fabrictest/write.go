@@ -2,6 +2,7 @@ package fabrictest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -58,7 +59,7 @@ func testBytesBeforeCounter(t *testing.T, o Open) {
 // F2: words are stored one by one in ascending order: reading from the top down, none is older than
 // the one above it.
 func testWordsAscending(t *testing.T, o Open) {
-	const width, rounds = 24, 2000
+	const width, rounds = 24, 1000
 	b := open(t, o, 2, nil)
 	mem := fabric.Alloc(8 * width)
 	words := fabric.Words(mem)
@@ -237,11 +238,11 @@ func (b *bench) barrierAll() {
 }
 
 func randomBytes(rng *rand.Rand, n int) []byte {
-	p := make([]byte, n)
-	for i := range p {
-		p[i] = byte(rng.Uint32())
+	p := make([]byte, n+8)
+	for i := 0; i < n; i += 8 {
+		binary.LittleEndian.PutUint64(p[i:], rng.Uint64())
 	}
-	return p
+	return p[:n]
 }
 
 func firstDifference(a, b []byte) int {

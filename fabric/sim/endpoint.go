@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
-	"unsafe"
 
 	"dfs/fabric"
 	"dfs/ids"
@@ -57,8 +56,8 @@ const frameBytes = 24
 
 // Register implements fabric.Fabric.
 func (ep *Endpoint) Register(id fabric.RegionID, mem []byte) {
-	if uintptr(unsafe.Pointer(unsafe.SliceData(mem)))%64 != 0 || ep.regions[id] != nil {
-		panic(fmt.Sprintf("fabric/sim: region %#x is not aligned to 64 bytes (F2), or registered already", id))
+	if !fabric.Aligned(mem) || ep.regions[id] != nil {
+		panic(fmt.Sprintf("fabric/sim: region %#x at %p is not aligned to 64 bytes (F2), or registered already", id, mem))
 	}
 	if !ep.crashed {
 		ep.regions[id] = mem

@@ -22,7 +22,8 @@ type Config struct {
 	Peers map[ids.NodeID]string
 	// Listener accepts the connections of nodes with a lower id. The Fabric closes it.
 	Listener net.Listener
-	// Hello returns what to tell a peer in the handshake, at most MaxHello bytes.
+	// Hello returns what to tell a peer in the handshake, at most MaxHello bytes. Hello, Check, Secure and
+	// Identify are called by several goroutines.
 	Hello func() []byte
 	// Check looks at a peer's hello; its error refuses the peer and is told to it.
 	Check func(peer ids.NodeID, hello []byte) error
@@ -48,7 +49,8 @@ type Config struct {
 	RetryMin, RetryMax time.Duration
 	// Jitter returns numbers in [0,1) that spread the pauses. It is called by several goroutines.
 	Jitter func() float64
-	// DeadAfter breaks a connection whose peer's machine acknowledges nothing for so long. Default 10 s.
+	// DeadAfter breaks a connection whose peer's machine does not answer for so long, or takes no data. The
+	// views suspect a peer earlier; this frees the socket. Default 10 s.
 	DeadAfter time.Duration
 	// SocketBuffer is the size of the kernel's buffers where the system lets us set them. Default 4 MiB.
 	SocketBuffer int

@@ -51,6 +51,17 @@ func cluster(t testing.TB, n int, edit func(cfg *Config)) map[ids.NodeID]*Fabric
 	return all
 }
 
+// breakLink cuts f's connection to a peer.
+func breakLink(f *Fabric, peer ids.NodeID) {
+	p := f.peer(peer)
+	p.mu.Lock()
+	c := p.conn
+	p.mu.Unlock()
+	if c != nil {
+		c.fail(errors.New("broken by the test"))
+	}
+}
+
 // testNet gives the suite a network of fabrics, and its faults through their insides.
 func testNet(edit func(cfg *Config)) fabrictest.Open {
 	return func(t *testing.T, n int, events func(ids.NodeID) fabric.Events) *fabrictest.Net {
@@ -62,15 +73,7 @@ func testNet(edit func(cfg *Config)) fabrictest.Open {
 		for id, f := range all {
 			tn.Nodes[id] = f
 		}
-		tn.Break = func(a, b ids.NodeID) {
-			p := all[a].peer(b)
-			p.mu.Lock()
-			c := p.conn
-			p.mu.Unlock()
-			if c != nil {
-				c.fail(errors.New("broken by the test"))
-			}
-		}
+		tn.Break = func(a, b ids.NodeID) { breakLink(all[a], b) }
 		tn.Stall = func(id ids.NodeID) func() {
 			all[id].regions.mu.Lock() // its readers can store nothing
 			return all[id].regions.mu.Unlock

@@ -145,7 +145,7 @@ func TestRemovePeer(t *testing.T) {
 	}
 }
 
-// A peer that takes nothing for too long loses its connection, not this node its memory; and what is
+// K2: a peer that takes nothing for too long loses its connection, not this node its memory; and what is
 // sent meanwhile is dropped, not sent after a gap.
 func TestTooSlow(t *testing.T) {
 	downs := make(chan error, 1)
@@ -236,4 +236,44 @@ func (l *failing) Accept() (net.Conn, error) {
 		return nil, errors.New("too many open files")
 	}
 	return l.Listener.Accept()
+}
+
+// K3: after Down the sender's memory is its own again: what it writes there reaches nobody.
+func TestSourceAfterDown(t *testing.T) {
+	for _, secure := range []func(cfg *Config){plain, func(cfg *Config) { cfg.Secure = hide }} {
+		src, mem := make([]byte, 1<<20), fabric.Alloc(1<<20)
+		downs, ups := [3]chan struct{}{1: make(chan struct{}, 10), 2: make(chan struct{}, 10)}, make(chan struct{}, 10)
+		all := cluster(t, 2, func(cfg *Config) {
+			secure(cfg)
+			cfg.Events.Up = func(ids.NodeID) { ups <- struct{}{} }
+			cfg.Events.Down = func(ids.NodeID, error) {
+				if cfg.Self == 1 {
+					for i := range src {
+						src[i] = 0xff
+					}
+				}
+				downs[cfg.Self] <- struct{}{}
+			}
+		})
+		for round := range 10 {
+			await(t, "Up", ups)
+			await(t, "Up", ups)
+			id := fabric.RegionID(round)
+			clear(src)
+			all[2].Register(id, mem)
+			for range 30 {
+				all[1].Write(2, id, 0, src)
+				all[1].Flush()
+			}
+			breakLink(all[1], 2)
+			await(t, "Down at the sender", downs[1])
+			await(t, "Down at the receiver", downs[2])
+			all[2].Deregister(id)
+			for i, b := range mem {
+				if b != 0 {
+					t.Fatalf("K3: round %d: byte %d was written to the source after Down, and arrived", round, i)
+				}
+			}
+		}
+	}
 }

@@ -76,10 +76,11 @@ func (p *peer) dial(ctx context.Context) (link, error) {
 // the nodes of a cluster that comes back do not all dial at once.
 func (p *peer) pause(ctx context.Context, attempt int) bool {
 	cfg := &p.f.cfg
-	d := cfg.RetryMax
-	if attempt < 30 {
-		d = min(d, cfg.RetryMin<<attempt)
+	d := cfg.RetryMin
+	for ; attempt > 0 && d < cfg.RetryMax; attempt-- {
+		d *= 2
 	}
+	d = min(d, cfg.RetryMax)
 	t := time.NewTimer(d/2 + time.Duration(cfg.Jitter()*float64(d/2)))
 	defer t.Stop()
 	select {
@@ -131,6 +132,11 @@ func (p *peer) run(ctx context.Context, l link) {
 	if p.f.ctx.Err() == nil {
 		p.f.cfg.Events.Down(p.id, fmt.Errorf("connection to node %d: %w", p.id, c.err))
 	}
+	p.mu.Lock()
+	if p.tail == c {
+		p.tail = nil // to let go of its memory
+	}
+	p.mu.Unlock()
 }
 
 // report logs why there is no connection, and tells the owner of a refusal: once for each new reason.

@@ -3,7 +3,6 @@ package tcp
 import (
 	"fmt"
 	"sync"
-	"unsafe"
 
 	"dfs/fabric"
 )
@@ -20,8 +19,8 @@ type registry struct {
 }
 
 func (r *registry) add(id fabric.RegionID, mem []byte) {
-	if addr := uintptr(unsafe.Pointer(unsafe.SliceData(mem))); addr%64 != 0 {
-		panic(fmt.Sprintf("fabric/tcp: region %#x at address %#x is not aligned to 64 bytes (F2)", id, addr))
+	if !fabric.Aligned(mem) {
+		panic(fmt.Sprintf("fabric/tcp: region %#x at %p is not aligned to 64 bytes (F2)", id, mem))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

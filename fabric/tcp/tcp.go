@@ -76,12 +76,12 @@ func (f *Fabric) AddPeer(id ids.NodeID, addr string) error {
 	p := f.peer(id)
 	if p == nil {
 		p = &peer{f: f, id: id}
-		peers := maps.Clone(*f.peers.Load())
-		peers[id] = p
-		f.peers.Store(&peers)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	peers := maps.Clone(*f.peers.Load())
+	peers[id] = p // for all to find, but not to use before it is complete
+	f.peers.Store(&peers)
 	p.addr = addr
 	if p.ctx != nil && p.ctx.Err() == nil {
 		return nil
