@@ -17,6 +17,10 @@ type Events struct {
 	Message func(peer ids.NodeID, msg []byte)
 	// Wake: something was written into a registered region. May be called once for many writes.
 	Wake func()
+	// Drained is called in place of Wake when the peer's bytes are used up for the moment. The goroutine
+	// that calls it has nothing better to do, so the callee may do what follows from the write then
+	// and there, and save waking another. If it is nil, Wake is called.
+	Drained func()
 }
 
 // Fabric connects a node to its peers.

@@ -11,7 +11,7 @@ import (
 	"dfs/ids"
 )
 
-var seeds = flag.Int("seeds", 100, "how many seeds TestFaults runs")
+var seeds = flag.Int("seeds", 50, "how many seeds TestFaults runs")
 
 const (
 	trialNodes  = 4

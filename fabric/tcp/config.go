@@ -52,8 +52,6 @@ type Config struct {
 	// DeadAfter breaks a connection whose peer's machine does not answer for so long, or takes no data. The
 	// views suspect a peer earlier; this frees the socket. Default 10 s.
 	DeadAfter time.Duration
-	// SocketBuffer is the size of the kernel's buffers where the system lets us set them. Default 4 MiB.
-	SocketBuffer int
 	// MaxQueued is how many bytes of small writes, words and messages may wait for one peer before the
 	// connection is given up. Default 256 MiB.
 	MaxQueued int
@@ -86,7 +84,6 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.RetryMin, 20*time.Millisecond)
 	setDefault(&c.RetryMax, time.Second)
 	setDefault(&c.DeadAfter, 10*time.Second)
-	setDefault(&c.SocketBuffer, 4<<20)
 	setDefault(&c.MaxQueued, 256<<20)
 	e := &c.Events
 	if e.Up == nil {
@@ -100,6 +97,9 @@ func (c Config) withDefaults() Config {
 	}
 	if e.Wake == nil {
 		e.Wake = func() {}
+	}
+	if e.Drained == nil {
+		e.Drained = e.Wake
 	}
 	return c
 }
@@ -131,8 +131,8 @@ func (c Config) validate() error {
 	if c.RetryMin < 0 || c.RetryMax < c.RetryMin {
 		wrong("RetryMin %v must be from 0 to RetryMax %v", c.RetryMin, c.RetryMax)
 	}
-	if c.SocketBuffer < 0 || c.MaxQueued < fabric.MaxMessage {
-		wrong("SocketBuffer %d must not be negative, MaxQueued %d not below %d", c.SocketBuffer, c.MaxQueued, fabric.MaxMessage)
+	if c.MaxQueued < fabric.MaxMessage {
+		wrong("MaxQueued %d must not be below %d", c.MaxQueued, fabric.MaxMessage)
 	}
 	return errors.Join(all...)
 }

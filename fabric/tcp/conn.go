@@ -10,7 +10,10 @@ import (
 )
 
 // readBuffer is how much a connection reads at once where it does not read into a region.
-const readBuffer = 128 << 10
+const readBuffer = 64 << 10
+
+// maxRecord is the most that TLS hands out at once; who gets less has it all, as a rule.
+const maxRecord = 16 << 10
 
 var (
 	errReplaced = errors.New("replaced by a newer connection")
@@ -71,22 +74,25 @@ func (c *conn) read() error {
 	d := &decoder{regions: &f.regions, discarded: &f.discarded}
 	d.message = func(msg []byte) { f.cfg.Events.Message(c.p.id, msg) }
 	buf := make([]byte, readBuffer)
-	next := func() (int, error) {
-		n, err := c.nc.Read(buf)
-		if n > 0 {
+	next := func() (n int, drained bool, err error) {
+		if n, err = c.nc.Read(buf); n > 0 {
 			err = errors.Join(d.consume(buf[:n]), err)
 		}
-		return n, err
+		return n, n < maxRecord, err
 	}
 	if raw := newRawReader(c.nc, d, buf); raw != nil {
 		next = raw.next
 	}
 	for {
-		n, err := next()
+		n, drained, err := next()
 		f.received.Add(uint64(n))
 		if d.landed {
 			d.landed = false
-			f.cfg.Events.Wake()
+			if drained {
+				f.cfg.Events.Drained()
+			} else {
+				f.cfg.Events.Wake()
+			}
 		}
 		if err != nil {
 			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {

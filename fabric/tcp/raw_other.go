@@ -17,6 +17,6 @@ func (w *rawWriter) write(*batch, bool) error { panic("fabric/tcp: no raw socket
 type rawReader struct{}
 
 func newRawReader(net.Conn, *decoder, []byte) *rawReader { return nil }
-func (r *rawReader) next() (int, error)                  { panic("fabric/tcp: no raw sockets here") }
+func (r *rawReader) next() (int, bool, error)            { panic("fabric/tcp: no raw sockets here") }
 
-func tune(nc net.Conn, buffer int, deadAfter time.Duration) {}
+func tune(nc net.Conn, deadAfter time.Duration) {}

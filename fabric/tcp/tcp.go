@@ -168,7 +168,7 @@ func (f *Fabric) serve(nc net.Conn) {
 // shake prepares a fresh connection, secures it and shakes hands, all before ctx ends.
 func (f *Fabric) shake(ctx context.Context, nc net.Conn, peer ids.NodeID, hands func(net.Conn) error) (link, error) {
 	stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
-	tune(nc, f.cfg.SocketBuffer, f.cfg.DeadAfter)
+	tune(nc, f.cfg.DeadAfter)
 	l, err := link{nc, nc}, error(nil)
 	if f.cfg.Secure != nil {
 		if l.nc, err = f.cfg.Secure(ctx, nc, peer); err != nil {
