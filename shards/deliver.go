@@ -2,6 +2,7 @@ package shards
 
 import (
 	"encoding/binary"
+	"time"
 
 	"dfs/errs"
 	"dfs/hlc"
@@ -26,11 +27,19 @@ const (
 	metaOrder   = "order."
 )
 
+// retryFull is how often a full log is tried again.
+const retryFull = hlc.Timestamp(50 * time.Millisecond)
+
 // deliver logs and applies messages and then gives up their place in the rings. If the log has no
 // room, they wait, and everyone with them: nothing is half-applied.
 func (n *Node) deliver(o *order, ds []multicast.Delivery) {
-	if len(o.stalled) > 0 {
+	full := len(o.stalled) > 0
+	if full {
 		ds = append(o.stalled, ds...)
+		if now := n.cfg.Physical(); now >= o.stalledAt && now-o.stalledAt < retryFull {
+			o.stalled = ds
+			return
+		}
 		o.stalled = nil
 	}
 	if len(ds) == 0 {
@@ -42,12 +51,17 @@ func (n *Node) deliver(o *order, ds []multicast.Delivery) {
 	}
 	if err := n.ingest(o, recs); err != nil {
 		if errs.KindOf(err) == errs.NoSpace {
-			n.log.Error("the log is full: free space on the disk of the data directory", "err", err)
-			o.stalled = append([]multicast.Delivery(nil), ds...)
+			if !full {
+				n.log.Error("the log is full: free space on the disk of the data directory", "err", err)
+			}
+			o.stalled, o.stalledAt = append([]multicast.Delivery(nil), ds...), n.cfg.Physical()
 			return
 		}
 		n.fail(err)
 		return
+	}
+	if full {
+		n.log.Info("the log has room again")
 	}
 	o.mc.Logged(ds[len(ds)-1].Seq)
 }

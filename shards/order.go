@@ -25,6 +25,7 @@ type order struct {
 	timeOfOldest hlc.Timestamp // when the oldest of these was appended, or later
 	unsent       []record.Record
 	stalled      []multicast.Delivery // could not be logged, to be tried again
+	stalledAt    hlc.Timestamp        // when that was tried last
 	vector       []uint64
 
 	// Guarded by Node.mu.
@@ -52,7 +53,13 @@ type origin struct {
 	counter     uint64
 }
 
-func newOrder(id ids.Group, l GroupLayout) *order { return &order{id: id, layout: l} }
+// newOrder returns the order as a node has it that just started: what the others have applied meanwhile it
+// learns with its first view, so until then there is something that is not applied here (G2).
+func newOrder(id ids.Group, l GroupLayout) *order {
+	o := &order{id: id, layout: l}
+	o.acked.Store(1)
+	return o
+}
 
 // orders reports whether operations of sub are in this order.
 func (o *order) orders(sub ids.Subgroup) bool { return slices.Contains(o.layout.Subgroups, sub) }

@@ -89,8 +89,8 @@ func (n *Node) stepView(v *activeView) (again bool) {
 		o.acked.Store(uint64(ids.MakeVersion(v.ID, o.received(len(v.Members)))))
 		n.write(v, o, eff.Writes)
 		n.push(v)
-		again = again || eff.More
 		n.deliver(o, eff.Deliveries)
+		again = again || eff.More && len(o.stalled) == 0 // a full log is tried again by the heartbeat
 		n.advance(v, o)
 	}
 	return again

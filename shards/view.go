@@ -127,6 +127,7 @@ func (n *Node) deliverTrim(t *views.Trim) bool {
 			n.fail(errs.Wrap(errs.Corrupt, err, "ending view %d", v.ID))
 			return false
 		}
+		o.stalledAt = 0 // now or never
 		n.deliver(o, ds)
 		if len(o.stalled) > 0 {
 			n.fail(errs.New(errs.NoSpace, "the log is full at the end of view %d", v.ID))

@@ -188,8 +188,10 @@ func (n *Node) overLocked(w *waiter) bool {
 		}
 		if n.view != nil && n.view.open {
 			o.mc.WantFrontier(hlc.Timestamp(w.until))
+			// What the others promised before may be enough, and then nobody will wake this node.
+			o.frontier.Store(max(o.frontier.Load(), int64(o.mc.TimeFrontier())))
 		}
-		return false
+		return o.frontier.Load() >= int64(w.until)
 	}
 	return n.persistedLocked(w)
 }
