@@ -17,4 +17,6 @@ func Words(b []byte) []uint64 {
 }
 
 // Aligned reports whether memory may be registered: whether its address is a multiple of 64.
-func Aligned(b []byte) bool { return uintptr(unsafe.Pointer(unsafe.SliceData(b)))&63 == 0 }
+func Aligned(b []byte) bool {
+	return len(b) == 0 || uintptr(unsafe.Pointer(unsafe.SliceData(b)))&63 == 0
+}
