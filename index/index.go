@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"encoding/binary"
 	"maps"
 	"math"
@@ -184,10 +185,13 @@ type cursor struct {
 }
 
 func (x *Index) iter(lo, hi []byte) cursor {
+	if bytes.Compare(lo, hi) >= 0 {
+		return cursor{&memIter{}, x} // not every store takes such bounds
+	}
 	it, err := x.kv.Iter(lo, hi)
 	if err != nil {
 		x.fail(err)
-		it = &memIter{from: lo, to: lo}
+		it = &memIter{}
 	}
 	return cursor{it, x}
 }

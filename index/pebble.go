@@ -1,9 +1,9 @@
 package index
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -102,10 +102,11 @@ func OpenPebble(dir string, cfg PebbleConfig) (KV, error) {
 
 func (c PebbleConfig) options(fs *stoppableFS) *pebble.Options {
 	o := &pebble.Options{
-		FS:                          fs,
-		DisableWAL:                  true,
-		FormatMajorVersion:          pebble.FormatTableFormatV6,
-		Cache:                       pebble.NewCache(c.BlockCacheBytes),
+		FS:                 fs,
+		DisableWAL:         true,
+		FormatMajorVersion: pebble.FormatTableFormatV6,
+		// Pebble takes the memory of memtables out of the cache; there are seldom more than two.
+		Cache:                       pebble.NewCache(c.BlockCacheBytes + 2*int64(c.MemtableBytes)),
 		MemTableSize:                uint64(c.MemtableBytes),
 		MemTableStopWritesThreshold: stopMemtables,
 		L0CompactionThreshold:       2,
@@ -122,6 +123,7 @@ func (c PebbleConfig) options(fs *stoppableFS) *pebble.Options {
 		},
 	}
 	for i := range o.Levels {
+		o.Levels[i].IndexBlockSize = 256 << 10 // no index of the index
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
 	}
@@ -159,22 +161,20 @@ func kindOf(err error, what string) error {
 	return errs.Wrap(kind, err, "%s", what)
 }
 
-func (kv *pebbleKV) Get(key []byte) ([]byte, bool, error) {
-	value, closer, err := kv.db.Get(key)
-	switch {
-	case errors.Is(err, pebble.ErrNotFound):
-		return nil, false, nil
-	case err != nil:
+// Get seeks, instead of calling Get of Pebble, which does not ask the filters of the lowest level: most
+// keys that are looked for here and are not in the cache do not exist.
+func (kv *pebbleKV) Get(key []byte) (value []byte, ok bool, err error) {
+	it, err := kv.db.NewIter(&pebble.IterOptions{UseL6Filters: true})
+	if err != nil {
 		return nil, false, kindOf(err, "index get")
 	}
-	value = slices.Clone(value)
-	if value == nil {
-		value = []byte{}
+	if it.SeekPrefixGE(key) && bytes.Equal(it.Key(), key) {
+		value, ok = append([]byte{}, it.Value()...), true
 	}
-	if err := closer.Close(); err != nil {
+	if err := it.Close(); err != nil {
 		return nil, false, kindOf(err, "index get")
 	}
-	return value, true, nil
+	return value, ok, nil
 }
 
 func (kv *pebbleKV) Iter(from, to []byte) (Iter, error) {
