@@ -98,8 +98,12 @@ func (l *Log) Err() error {
 	return l.err
 }
 
-// fail makes err sticky and returns the error that is.
+// fail makes err sticky and returns the error that is. It is not one of errs.NoSpace: that is what may be
+// tried again.
 func (l *Log) fail(err error) error {
+	if errors.Is(err, errs.NoSpace) {
+		err = errs.Wrap(errs.IO, err, "the log takes nothing more")
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err == nil {
