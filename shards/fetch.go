@@ -3,6 +3,7 @@ package shards
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"dfs/errs"
 	"dfs/ids"
@@ -14,15 +15,17 @@ import (
 // after the last version it has; the source answers with whole records, when its own log is complete.
 //
 //	request  number u64 | order u16 | after u64
-//	reply    number u64 | order u16 | last u8 | records
+//	reply    number u64 | order u16 | after u64 | last u8 | records
 //
-// There is one request on its way at a time, so the fetcher's speed bounds the source.
+// There is one request on its way at a time, so the fetcher's speed bounds the source. A reply that is not to
+// the present request is ignored: proposals are numbered anew in each life of their leader, and a node may
+// have lost the end of its log since it asked.
 
 // piece is about how many bytes of records a reply carries.
 const piece = 1 << 20
 
 const fetchHead = 8 + 2 + 8
-const replyHead = 8 + 2 + 1
+const replyHead = fetchHead + 1
 
 // fetch is what this node is getting.
 type fetch struct {
@@ -83,6 +86,11 @@ func (n *Node) serveFetches() {
 	n.asked = kept
 }
 
+// forgetFetches drops what a peer asked for over a link that is gone.
+func (n *Node) forgetFetches(peer ids.NodeID) {
+	n.asked = slices.DeleteFunc(n.asked, func(q fetchRequest) bool { return q.peer == peer })
+}
+
 // errEnough ends a scan.
 var errEnough = errors.New("enough")
 
@@ -90,6 +98,7 @@ func (n *Node) serve(q fetchRequest) error {
 	le := binary.LittleEndian
 	msg := le.AppendUint64([]byte{forReply}, q.number)
 	msg = le.AppendUint16(msg, uint16(q.order))
+	msg = le.AppendUint64(msg, uint64(q.after))
 	msg = append(msg, 1)
 	o := n.orders[q.order]
 	if q.after < o.last {
@@ -119,7 +128,8 @@ func (n *Node) onReply(from ids.NodeID, b []byte) error {
 	if len(b) < replyHead {
 		return errs.New(errs.Corrupt, "fetch reply of %d bytes", len(b))
 	}
-	if f == nil || f.source != from || le.Uint64(b) != f.number || int(le.Uint16(b[8:])) != f.order {
+	if f == nil || f.source != from || le.Uint64(b) != f.number || int(le.Uint16(b[8:])) != f.order ||
+		ids.Version(le.Uint64(b[10:])) != n.orders[f.order].last {
 		return nil // of an attempt that is over
 	}
 	o := n.orders[f.order]

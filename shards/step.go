@@ -50,6 +50,7 @@ func (n *Node) takeEvents() {
 			n.carryOut(n.core.PeerUp(e.peer))
 		case peerDown:
 			n.log.Warn("link broke", "peer", e.peer, "err", e.err)
+			n.forgetFetches(e.peer)
 			n.carryOut(n.core.PeerDown(e.peer))
 		case peerMessage:
 			n.onMessage(e.peer, e.msg)
