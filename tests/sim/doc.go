@@ -1,0 +1,43 @@
+// Package sim runs whole clusters of dfs from one seed on one goroutine: the real cores, engine, state
+// machines, log and index of 1, 3 or 5 nodes, on a network and on disks that are simulated, in virtual
+// time. The seed decides everything: who submits what, when every message arrives, what breaks. The
+// same seed gives the same run, event for event, so a failure is replayed by its seed.
+//
+//	clients      random programs on every node: operations, reads of the present and of the past, syncs
+//	faults       slow, clogged and broken links, paused nodes, killed processes, power failures of one
+//	             node or of all, slow and failing disks, full disks, wrong clocks
+//	referees     watch what goes over the wire and to the disks and what clients are told, and know
+//	             nothing of the engine's state: see below
+//
+// A run is a time of faults, then everything is healed, and the cluster must come to rest: every node
+// serves, every call ends, all replicas are equal, and what was said of the past is said again.
+//
+//	go test ./tests/sim -run TestSim -args -seeds=500
+//	go test ./tests/sim -run TestSim -args -seed=7 -trace
+//
+// Seeds that found bugs are kept in testdata/seeds, with what they found, and run first.
+//
+// What is not simulated: goroutines and locks of the engine (its own tests and the race detector see
+// to these), the kernel and FUSE, Pebble (index.Mem stands in, with what Pebble may lose in a crash), bytes that change on
+// the wire or the disk by themselves, and changes of membership.
+//
+// Invariants, by the referee that keeps each
+//
+//	W1   agreement: all replicas append the same operations in the same order, at the same versions and
+//	     timestamps, which increase strictly.
+//	W2   the operations of one life of a node are delivered in the order of submission, each once,
+//	     and none is left out before a later one.
+//	W3   in a running view an operation is delivered only when every member has acknowledged it.
+//	W4   an operation that any replica has delivered stays, unless power failures wiped it out at every
+//	     replica; then everything after it is gone too. One covered by a finished Sync, or said to be
+//	     persisted by a replica, stays there whatever happens.
+//	W5   words of rows never decrease, and Persisted never says more than the replica's disk has.
+//	W6   replicas have the state that the order leads to, and calls the results: compared with a model.
+//	W7   a read of the present sees every operation whose call was over before, and whatever an earlier
+//	     read saw, on whatever node.
+//	W8   a read at T answers what the order says of T, for ever: no operation is stamped at or before a T
+//	     that was answered.
+//	W9   once everything is healed the cluster serves within seconds, every call of a living node ends,
+//	     and an idle cluster answers without waiting for a timer.
+//	W10  the same seed gives the same run.
+package sim

@@ -1,0 +1,342 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"dfs/errs"
+	"dfs/fabric"
+	"dfs/hlc"
+	"dfs/ids"
+	"dfs/index"
+	"dfs/nvm"
+	"dfs/record"
+	"dfs/shards"
+	"dfs/versionlog"
+	"dfs/views"
+)
+
+// machine is one node: what is on its disks, its clock, and the process that runs on it now and then.
+type machine struct {
+	w  *world
+	id ids.NodeID
+
+	// On disk. The incarnation and the state of views are written through; the floor survives only the process.
+	disk   *nvm.Strict
+	life   uint32
+	state  views.Durable
+	floor  hlc.Timestamp
+	kv     *index.Mem
+	offset time.Duration // of its clock
+
+	// The process; node is nil while there is none.
+	node     *shards.Node
+	log      *versionlog.Log
+	index    *index.Index
+	fab      fabric.Fabric
+	clients  []*client
+	waiting  []*waiting
+	counter  uint64        // of the last operation submitted in this life
+	stepAt   time.Duration // when it steps next
+	paused   time.Duration // it does nothing before
+	sick     bool          // its disk failed, so it may fail
+	outages  int           // power failures so far
+	busy     int           // steps since busyFrom
+	busyFrom time.Duration
+	syncing  bool
+
+	// What the referees know of it.
+	pos      int        // entries of the order that its log has
+	synced   int        // of them are covered by a sync
+	told     int        // of them were told to its owner, or came before
+	claimed  int        // of them were said to be persisted
+	ringView ids.ViewID // the view whose rings it has
+	wedged   bool       // it said that it does nothing more in that view
+	stalled  bool       // the last append failed
+}
+
+const (
+	epoch       = hlc.Timestamp(1_795_341_600_000_000_000) // virtual time 0: 2026-11-22T10:00:00Z
+	segmentSize = 128 << 10
+	dataShards  = 2
+	heartbeat   = 100 * time.Millisecond
+	syncAfter   = 50 * time.Millisecond
+)
+
+func (m *machine) physical() hlc.Timestamp { return epoch + hlc.Timestamp(m.w.now()+m.offset) }
+
+func (m *machine) up() bool { return m.node != nil }
+
+// start begins the next life. It may fail on a sick disk; then it is tried again later.
+func (m *machine) start() {
+	if m.up() {
+		return
+	}
+	m.life++
+	log, err := versionlog.Open(versionlog.Config{Dir: m.disk, SegmentSize: segmentSize})
+	if err == nil {
+		m.log = log
+		n, err := m.scan(log)
+		if err != nil || n < m.pos {
+			m.w.fail("W4: the log of node %d has %d operations, it had %d: %v", m.id, n, m.pos, err)
+		}
+		m.pos = n
+		m.index = index.New(m.kv, index.Config{CacheBytes: 64 << 10})
+		var node *shards.Node
+		if node, err = shards.New(m.config()); err == nil {
+			m.begin(node)
+			return
+		}
+	}
+	m.w.note(m.id, "start failed", uint64(m.life), 0)
+	if !m.sick {
+		m.w.fail("node %d cannot start: %v", m.id, err)
+	}
+	m.end()
+	m.w.faults.restart(m, false)
+}
+
+func (m *machine) config() shards.Config {
+	return shards.Config{
+		Self: views.Member{Node: m.id, Incarnation: m.life}, Nodes: m.w.nodes, Shards: dataShards,
+		Log: &watchedLog{m.log, m}, Index: m.index, Durable: m.state, Floor: m.floor,
+		SaveState: func(d views.Durable) error { m.state = d; return nil },
+		SaveFloor: func(t hlc.Timestamp) error { m.floor = t; return nil },
+		Physical:  m.physical, Sync: m.startSync,
+		Logger: slog.New(&logHandler{m: m, life: m.life}), RingBytes: m.w.ringBytes, Heartbeat: heartbeat, SyncAfter: syncAfter,
+	}
+}
+
+func (m *machine) begin(node *shards.Node) {
+	m.node, m.synced = node, m.pos // recovery has synced the log
+	m.w.note(m.id, "starts", uint64(m.life), uint64(m.pos))
+	m.fab = m.w.net.Endpoint(m.id, m.events(node.Events()))
+	m.told = m.pos
+	node.OnApply(m.tell)
+	node.Start(&watchedFabric{m.fab, m})
+	m.wake()
+	for i := range m.w.clientsPerNode {
+		c := newClient(m, i)
+		m.clients = append(m.clients, c)
+		c.later()
+	}
+}
+
+// events are the node's, and then it may have to step.
+func (m *machine) events(e fabric.Events) fabric.Events {
+	return fabric.Events{
+		Up:      func(p ids.NodeID) { e.Up(p); m.wake() },
+		Down:    func(p ids.NodeID, err error) { e.Down(p, err); m.wake() },
+		Message: func(p ids.NodeID, msg []byte) { e.Message(p, msg); m.wake() },
+		Wake:    func() { e.Wake(); m.wake() },
+	}
+}
+
+// end stops the process where it is.
+func (m *machine) end() {
+	if m.fab != nil {
+		m.fab.Close()
+	}
+	m.node, m.log, m.index, m.fab, m.clients, m.waiting = nil, nil, nil, nil, nil, nil
+	m.counter, m.stepAt, m.paused, m.ringView, m.wedged, m.stalled = 0, 0, 0, 0, false, false
+	m.kv = m.kv.Crash()
+}
+
+// crash ends the process; with power, what was not persisted may be lost.
+func (m *machine) crash(power bool) {
+	m.w.count.crashes++
+	m.end()
+	if power {
+		m.w.count.powerFailures++
+		m.outages++
+		m.floor = 0
+		m.disk = m.disk.Crash(m.w.rng)
+		m.pos = m.recovered(m.disk)
+		m.synced = m.pos
+	}
+	m.w.note(m.id, "crash", uint64(m.pos), b2u(power))
+	m.w.order.crashed(m)
+}
+
+func b2u(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// recovered returns how many operations the log on a disk has; it leaves the disk alone.
+func (m *machine) recovered(disk *nvm.Strict) int {
+	disk = disk.Crash(nil)
+	disk.SetCapacity(1 << 40)
+	log, err := versionlog.Open(versionlog.Config{Dir: disk, SegmentSize: segmentSize})
+	if err == nil {
+		var n int
+		if n, err = m.scan(log); err == nil {
+			return n
+		}
+	}
+	m.w.fail("W4: the log of node %d does not recover: %v", m.id, err)
+	return 0
+}
+
+// scan counts the operations in a log and compares them with the order. There may be more than in the order: of
+// an Append that failed any part may have been written.
+func (m *machine) scan(log *versionlog.Log) (n int, err error) {
+	order := m.w.order
+	err = log.Scan(0, func(_ versionlog.LSN, r record.Record) error {
+		if r.Kind() == record.Op {
+			order.found(m, n, r)
+			n++
+		}
+		return nil
+	})
+	return n, err
+}
+
+// heal makes the disk well. A log that has failed stays so until the process ends.
+func (m *machine) heal() {
+	m.sick = m.log != nil && m.log.Err() != nil
+	m.disk.SetHook(nil)
+	m.disk.SetCapacity(1 << 40)
+}
+
+// wake makes the machine step soon if something happened.
+func (m *machine) wake() {
+	if m.node != nil && m.node.Woken() {
+		m.stepBy(m.w.now() + m.w.delays.schedule(m.w.rng))
+	}
+}
+
+// stepBy makes the machine step at a time or before.
+func (m *machine) stepBy(at time.Duration) {
+	at = max(at, m.paused)
+	if m.stepAt > m.w.now() && m.stepAt <= at {
+		return
+	}
+	m.stepAt = at
+	life := m.life
+	m.w.at(at, func() {
+		switch {
+		case m.life != life || m.node == nil || m.stepAt != at:
+		case m.w.now() < m.paused:
+			m.stepAt = 0
+			m.stepBy(m.paused)
+		default:
+			m.step()
+		}
+	})
+}
+
+// busy is how many steps in how long a machine may take, when each takes a microsecond.
+const (
+	busySteps = 30_000
+	busyTime  = 50 * time.Millisecond
+)
+
+func (m *machine) step() {
+	m.w.count.steps++
+	if m.busy++; m.w.now() > m.busyFrom+busyTime {
+		m.busy, m.busyFrom = 0, m.w.now()
+	} else if m.busy > busySteps {
+		m.w.fail("W9: node %d spins: %d steps in %v", m.id, m.busy, m.w.now()-m.busyFrom)
+	}
+	m.stepAt = 0
+	again := m.node.Step()
+	if err := m.node.Err(); err != nil {
+		m.failed(err)
+		return
+	}
+	m.poll()
+	m.stepBy(m.w.now() + heartbeat/2)
+	if again {
+		m.stepBy(m.w.now() + m.w.delays.again)
+	}
+	m.wake()
+}
+
+// failed ends a process whose replica has stopped, as its owner does.
+func (m *machine) failed(err error) {
+	m.w.note(m.id, "failed", uint64(errs.KindOf(err)), 0)
+	if !m.sick {
+		m.w.fail("node %d stopped: %v", m.id, err)
+	}
+	m.w.faults.afterFailure(m)
+}
+
+// startSync syncs the log a while later, and says so another while later.
+func (m *machine) startSync() {
+	life := m.life
+	alive := func() bool { return m.life == life && m.node != nil }
+	m.w.after(m.w.delays.sync(m.w.rng), func() {
+		if !alive() {
+			return
+		}
+		log := &watchedLog{m.log, m}
+		lsn, err := log.Sync()
+		m.w.after(m.w.delays.sync(m.w.rng), func() {
+			if alive() {
+				m.node.Synced(lsn, err)
+				m.wake()
+			}
+		})
+	})
+}
+
+// tell checks what the node says that it has applied: every operation that succeeded, in order, when it can be
+// read (G5).
+func (m *machine) tell(sub ids.Subgroup, origin ids.NodeID, op []byte) {
+	o := m.w.order
+	o.run(m.pos)
+	for m.told < m.pos && o.entries[m.told].kind != errs.OK {
+		m.told++
+	}
+	if m.told == m.pos {
+		m.w.fail("W6: node %d says that it applied an operation of node %d that it does not have", m.id, origin)
+	}
+	e := &o.entries[m.told]
+	if e.sub != sub || e.id.node != origin || !bytes.Equal(e.op, op) || m.index.Newest(sub) < e.time {
+		m.w.fail("W6: node %d says that it applied an operation of node %d, it is at %v", m.id, origin, e.id)
+	}
+	m.told++
+}
+
+// flushIndex does what the index's store does whenever it likes: it makes the log durable, then itself (X7).
+func (m *machine) flushIndex() {
+	if m.node == nil {
+		return
+	}
+	log := &watchedLog{m.log, m}
+	if _, err := log.Sync(); err != nil {
+		return
+	}
+	m.w.note(m.id, "flush", uint64(m.pos), 0)
+	if err := m.index.Flush(); err != nil {
+		m.w.fail("node %d: flush of the index: %v", m.id, err)
+	}
+}
+
+// logHandler keeps what the engine says in the trace. What it calls an error is one.
+type logHandler struct {
+	m    *machine
+	life uint32
+	slog.Handler
+}
+
+func (h *logHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		text += fmt.Sprintf(" %s=%v", a.Key, a.Value)
+		return true
+	})
+	h.m.w.note(h.m.id, text, 0, 0)
+	if r.Level >= slog.LevelError && !h.m.sick {
+		h.m.w.fail("node %d says: %s", h.m.id, text)
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package sim
+
+import (
+	"time"
+
+	"dfs/ids"
+	"dfs/namespace"
+	"dfs/objects"
+)
+
+// patience is how long a healed cluster may take until everything has come to an end (W9).
+const patience = 15 * time.Second
+
+// comeToRest checks what must hold once everything is healed.
+func (w *world) comeToRest() {
+	w.runUntil(w.now()+300*time.Millisecond, nil)
+	w.quiet = true
+	w.finish("end of all calls")
+	for _, m := range w.machines {
+		w.lastWords(m)
+	}
+	w.finish("end of the last calls")
+	w.settled()
+	for _, m := range w.machines {
+		w.compareAll(m)
+	}
+	w.askAgain()
+}
+
+// lastWords asks something of everything from a node of an idle cluster, which has to answer without
+// waiting for a timer.
+func (w *world) lastWords(m *machine) {
+	c := newClient(m, 99)
+	create := namespace.Create{Parent: ids.RootIno, Name: "last", Mode: 0o100644}.Encode()
+	for _, ask := range []trouble{
+		{what: "operation", fn: func() { c.submit(ids.Namespace, create, nil, true) }},
+		{what: "read", fn: c.now},
+		{what: "read of the past", fn: func() { c.past(ids.Namespace, m.physical()) }},
+		{what: "sync", fn: c.sync},
+		{what: "sync of an operation", fn: func() { c.submit(ids.Namespace, create, nil, true); c.sync() }},
+	} {
+		w.runUntil(w.now()+time.Duration(w.rng.Int64N(int64(heartbeat))), nil)
+		began, limit := w.now(), patience
+		if w.delays.link <= 50*time.Microsecond {
+			limit = heartbeat / 10
+		}
+		ask.fn()
+		if !w.runUntil(w.now()+limit, func() bool { return len(m.waiting) == 0 }) {
+			w.fail("W9: node %d of an idle cluster takes more than %v for a %s", m.id, w.now()-began, ask.what)
+		}
+	}
+}
+
+// settled checks that everything is persisted everywhere after a while, though nobody asks for it.
+func (w *world) settled() {
+	w.runUntil(w.now()+syncAfter+2*heartbeat, nil)
+	for _, m := range w.machines {
+		if m.synced != len(w.order.entries) {
+			w.fail("W4: node %d has synced %d of %d operations after a while", m.id, m.synced, len(w.order.entries))
+		}
+		w.reads.persisted("W4", m, m.pos)
+	}
+}
+
+// compareAll compares the whole newest state of a node with the model, and with itself.
+func (w *world) compareAll(m *machine) {
+	at := w.order.timeAt(len(w.order.entries))
+	w.order.run(len(w.order.entries))
+	problem := func(text string) { w.fail("W6: node %d: %s", m.id, text) }
+	for sub := range ids.Subgroup(dataShards + 1) {
+		r := m.index.At(sub, at)
+		if a, b := digest(sub, r), digest(sub, w.order.model.at(sub, at)); a != b {
+			w.fail("W6: node %d has digest %x of subgroup %d, the model %x", m.id, a, sub, b)
+		}
+		if sub == ids.Namespace {
+			namespace.Check(r, problem)
+		} else {
+			objects.Check(r, problem)
+		}
+	}
+}
+
+// askAgain asks every node what was answered about the past.
+func (w *world) askAgain() {
+	for _, m := range w.machines {
+		c := newClient(m, 100)
+		for _, a := range append([]answer(nil), w.reads.past...) {
+			c.past(a.sub, a.at)
+		}
+	}
+	w.finish("answer about the past")
+}
+
+// finish runs until nobody waits for anything and all replicas have everything.
+func (w *world) finish(what string) {
+	if !w.runUntil(w.now()+patience, w.resting) {
+		for _, m := range w.machines {
+			for _, q := range m.waiting {
+				w.note(m.id, "waits for "+q.what, uint64(q.since), 0)
+			}
+			if m.node == nil {
+				w.note(m.id, "is down", 0, 0)
+				continue
+			}
+			w.note(m.id, "has", uint64(m.pos), uint64(len(w.order.entries)))
+		}
+		w.fail("W9: %v after everything was healed there is no %s", patience, what)
+	}
+}
+
+func (w *world) resting() bool {
+	for _, m := range w.machines {
+		if m.node == nil || len(m.waiting) > 0 || m.pos != len(w.order.entries) {
+			return false
+		}
+	}
+	return true
+}

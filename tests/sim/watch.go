@@ -1,0 +1,66 @@
+package sim
+
+import (
+	"dfs/fabric"
+	"dfs/ids"
+	"dfs/record"
+	"dfs/versionlog"
+)
+
+// watchedLog shows the referees what a machine appends and syncs.
+type watchedLog struct {
+	*versionlog.Log
+	m *machine
+}
+
+func (l *watchedLog) Append(recs []record.Record) ([]versionlog.LSN, error) {
+	if !l.m.stalled { // else the places in the rings are overwritten
+		for _, r := range recs {
+			l.m.w.rows.delivers(l.m, r)
+		}
+	}
+	lsns, err := l.Log.Append(recs)
+	l.m.stalled = err != nil
+	if err != nil {
+		l.m.w.note(l.m.id, "append failed: "+err.Error(), uint64(len(recs)), 0)
+		return lsns, err
+	}
+	for i, r := range recs {
+		l.m.w.note(l.m.id, "append", uint64(r.Header().Version), uint64(lsns[i]))
+		l.m.w.order.appended(l.m, r)
+	}
+	return lsns, nil
+}
+
+func (l *watchedLog) Sync() (versionlog.LSN, error) {
+	pos := l.m.pos
+	lsn, err := l.Log.Sync()
+	l.m.w.note(l.m.id, "synced", uint64(lsn), b2u(err == nil))
+	if err == nil {
+		l.m.synced = max(l.m.synced, pos)
+	}
+	return lsn, err
+}
+
+// watchedFabric shows the referees the rows that a machine pushes, and the views that it enters.
+type watchedFabric struct {
+	fabric.Fabric
+	m *machine
+}
+
+func (f *watchedFabric) Register(id fabric.RegionID, mem []byte) {
+	if v, ok := tableView(id); ok {
+		f.m.w.count.views++
+		f.m.ringView, f.m.wedged = v, false
+		f.m.w.note(f.m.id, "view", uint64(v), 0)
+		f.m.w.faults.provoke()
+	}
+	f.Fabric.Register(id, mem)
+}
+
+func (f *watchedFabric) WriteWords(peer ids.NodeID, id fabric.RegionID, off int, words []uint64) {
+	if v, ok := tableView(id); ok {
+		f.m.w.rows.pushed(f.m, v, off, words)
+	}
+	f.Fabric.WriteWords(peer, id, off, words)
+}

@@ -1,0 +1,125 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"dfs/fabric/sim"
+	"dfs/ids"
+	"dfs/index"
+	"dfs/nvm"
+)
+
+// world is one run: the machines, the network, the queue of what is due, and the referees.
+type world struct {
+	seed  uint64
+	rng   *rand.Rand // of faults and delays; clients have their own
+	trace trace
+	count counters
+
+	machines       []*machine
+	nodes          []ids.NodeID
+	net            *sim.Network
+	clientsPerNode int
+	ringBytes      int
+	quiet          bool // clients do nothing new
+	delays         delays
+	faults         *faults
+	program        *program
+
+	order *order
+	reads *reads
+	rows  *rows
+}
+
+// counters sum up a run.
+type counters struct {
+	steps, ops, calls, reads, past, syncs, crashes, powerFailures, views, breaks int
+	simulated                                                                    time.Duration
+}
+
+func (c *counters) add(o counters) {
+	c.steps += o.steps
+	c.ops += o.ops
+	c.calls += o.calls
+	c.reads += o.reads
+	c.past += o.past
+	c.syncs += o.syncs
+	c.crashes += o.crashes
+	c.powerFailures += o.powerFailures
+	c.views += o.views
+	c.breaks += o.breaks
+	c.simulated += o.simulated
+}
+
+// now is the virtual time.
+func (w *world) now() time.Duration { return time.Duration(w.net.Now()) }
+
+// at has something done at a time.
+func (w *world) at(t time.Duration, fn func()) { w.net.At(int64(t), fn) }
+
+// after has something done a while later.
+func (w *world) after(d time.Duration, fn func()) { w.at(w.now()+d, fn) }
+
+// runUntil lets everything happen up to a time, or until stop says so.
+func (w *world) runUntil(end time.Duration, stop func() bool) bool {
+	over := false
+	w.at(end, func() { over = true })
+	for !over && w.net.Step() {
+		if stop != nil && stop() {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *world) note(node ids.NodeID, what string, a, b uint64) {
+	w.trace.add(happening{w.now(), node, what, a, b})
+}
+
+// failure is what a referee says.
+type failure struct{ text string }
+
+func (w *world) fail(format string, args ...any) { panic(failure{fmt.Sprintf(format, args...)}) }
+
+func newWorld(seed uint64) *world {
+	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 0xdf5))}
+	size := pick(w.rng, 1, 3, 3, 3, 3, 3, 3, 5)
+	w.ringBytes = pick(w.rng, 16<<10, 16<<10, 64<<10, 64<<10, 256<<10, 256<<10, 256<<10, 2<<20)
+	w.clientsPerNode = 1 + w.rng.IntN(3)
+	w.delays.draw(w.rng)
+	w.program = newProgram(w.ringBytes)
+	w.order, w.reads, w.rows = newOrder(w), &reads{w: w}, newRows(w)
+	for i := range size {
+		w.nodes = append(w.nodes, ids.NodeID(i+1))
+		w.machines = append(w.machines, &machine{
+			w: w, id: ids.NodeID(i + 1), disk: nvm.NewStrict(), kv: index.NewMem(), offset: w.delays.offset(w.rng),
+		})
+	}
+	w.net = sim.New(w.delays.network(w.rng))
+	w.faults = newFaults(w)
+	return w
+}
+
+// run is a whole run. It returns what a referee said, or nothing.
+func (w *world) run() (failed string) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case failure:
+			failed = p.text
+		default:
+			failed = fmt.Sprintf("panic: %v\n%s", p, debug.Stack())
+		}
+		w.count.simulated = w.now()
+	}()
+	for _, m := range w.machines {
+		w.after(time.Duration(w.rng.Int64N(int64(50*time.Millisecond))), m.start)
+	}
+	w.runUntil(w.faults.begin(), nil)
+	w.faults.end()
+	w.comeToRest()
+	return ""
+}
