@@ -19,7 +19,9 @@ func benchStores(b *testing.B, bench func(b *testing.B, kv KV)) {
 	})
 }
 
-func benchKey(dst []byte, i int) []byte { return fmt.Appendf(dst[:0], "d%08d/name-of-file-%08d", i/100, i) }
+func benchKey(dst []byte, i int) []byte {
+	return fmt.Appendf(dst[:0], "d%08d/name-of-file-%08d", i/100, i)
+}
 
 var benchValue = make([]byte, 100)
 

@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 
 	"dfs/hlc"
-	"dfs/ids"
 )
 
 // cacheShards is a power of two. A commit that changes a shard discards the fills that were under
@@ -121,13 +120,4 @@ func (s *cacheShard) evict() {
 	}
 	delete(s.entries, e.key)
 	s.size -= e.size()
-}
-
-// absentSince is the since of a key that was not found in live, asked before the call.
-func absentSince(st *subgroup) hlc.Timestamp { return hlc.Timestamp(st.intent.Load()) }
-
-// subgroup is what the index knows of one subgroup.
-type subgroup struct {
-	id     ids.Subgroup
-	intent atomic.Int64 // hlc.Timestamp: no commit beyond it has reached the store
 }

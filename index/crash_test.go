@@ -353,3 +353,28 @@ func TestOpenPebbleErrors(t *testing.T) {
 		t.Fatalf("%v", err)
 	}
 }
+
+// On a real disk: two cannot open one index, and it is found again.
+func TestPebbleOnDisk(t *testing.T) {
+	dir := t.TempDir()
+	kv, err := OpenPebble(dir, PebbleConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenPebble(dir, PebbleConfig{}); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Fatalf("opened twice: %v", err)
+	}
+	x := New(kv, Config{})
+	put(t, x, 10, "k", "v")
+	if err := errors.Join(x.Flush(), x.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if kv, err = OpenPebble(dir, PebbleConfig{}); err != nil {
+		t.Fatal(err)
+	}
+	x = New(kv, Config{})
+	wantGet(t, x, 10, "k", "v")
+	if err := x.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

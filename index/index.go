@@ -77,6 +77,12 @@ func New(kv KV, cfg Config) *Index {
 	return x
 }
 
+// subgroup is what the index knows of one subgroup.
+type subgroup struct {
+	id     ids.Subgroup
+	intent atomic.Int64 // hlc.Timestamp: no commit beyond it has reached the store
+}
+
 // subgroup returns the state of a subgroup, made at its first use.
 func (x *Index) subgroup(sub ids.Subgroup) *subgroup {
 	if st := (*x.subs.Load())[sub]; st != nil {

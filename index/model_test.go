@@ -2,6 +2,7 @@ package index
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"dfs/errs"
 	"dfs/hlc"
 	"dfs/ids"
 )
@@ -145,7 +147,9 @@ func randomKey(rng *rand.Rand) []byte {
 	return k
 }
 
-func randomSub(rng *rand.Rand) ids.Subgroup { return []ids.Subgroup{0, 1, 255, 256, 65535}[rng.IntN(5)] }
+func randomSub(rng *rand.Rand) ids.Subgroup {
+	return []ids.Subgroup{0, 1, 255, 256, 65535}[rng.IntN(5)]
+}
 
 // stores runs a test on each kind of store.
 func stores(t *testing.T, test func(t *testing.T, kv KV)) {
@@ -255,7 +259,8 @@ func TestModel(t *testing.T) {
 
 // A Tx that is discarded leaves nothing, and the next one starts afresh.
 func TestDiscard(t *testing.T) {
-	x := New(NewMem(), Config{})
+	kv := NewMem()
+	x := New(kv, Config{})
 	tx := x.Begin()
 	tx.Writer(1, 50).Put([]byte("k"), []byte("v"))
 	tx.SetMeta("m", []byte("v"))
@@ -271,8 +276,60 @@ func TestDiscard(t *testing.T) {
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := x.Meta("m"); ok || x.Newest(1) != 10 {
-		t.Fatalf("discarded meta is there, or newest is %d", x.Newest(1))
+	if _, ok := x.Meta("m"); ok || x.Newest(1) != 10 || kv.Len() != 1 {
+		t.Fatalf("discarded meta is there, or newest is %d, or the store has %d rows", x.Newest(1), kv.Len())
+	}
+}
+
+// X5: what nobody can see leaves no rows: values of one moment replaced at that moment, and keys that come
+// and go in one Tx, but for a tombstone.
+func TestSameMoment(t *testing.T) {
+	kv := &watchedKV{KV: NewMem()}
+	x := New(kv, Config{})
+	counts := make(map[byte]int)
+	kv.beforeApply = func(changes []Change) {
+		clear(counts)
+		for _, c := range changes {
+			counts[c.Key[0]]++
+		}
+	}
+	commit := func(at hlc.Timestamp, keys string, value string) {
+		tx := x.Begin()
+		w := tx.Writer(1, at)
+		for i := range keys {
+			if w.Put([]byte(keys[i:i+1]), []byte(value)); value == "" {
+				w.Delete([]byte(keys[i : i+1]))
+			}
+		}
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(10, "aaaa", "v")
+	if counts[tableLive] != 1 || counts[tableHistory] != 0 {
+		t.Fatalf("one key put again and again: %v", counts)
+	}
+	commit(10, "aaaa", "w")
+	if counts[tableLive] != 1 || counts[tableHistory] != 0 {
+		t.Fatalf("the same in another Tx: %v", counts)
+	}
+	commit(11, "b", "")
+	if counts[tableLive] != 0 || counts[tableHistory] != 1 {
+		t.Fatalf("a key that came and went: %v", counts)
+	}
+	wantGet(t, x, 10, "a", "w")
+	wantGet(t, x, 9, "a", "")
+}
+
+// A Tx that read from a store that failed must not be committed: what it wrote may be wrong.
+func TestFailedReadFailsCommit(t *testing.T) {
+	kv := &watchedKV{KV: NewMem(), getErr: errs.New(errs.Corrupt, "bad block")}
+	kv.beforeApply = func([]Change) { t.Fatal("committed") }
+	x := New(kv, Config{})
+	tx := x.Begin()
+	tx.Writer(1, 10).Put([]byte("k"), []byte("v"))
+	if err := tx.Commit(); !errors.Is(err, errs.Corrupt) || !errors.Is(x.Err(), errs.Corrupt) {
+		t.Fatalf("commit: %v, Err: %v", err, x.Err())
 	}
 }
 

@@ -15,10 +15,15 @@ type watchedKV struct {
 	KV
 	afterGet    func()
 	onIter      func(from []byte)
-	beforeApply func()
+	beforeApply func(changes []Change)
+	afterApply  func()
+	getErr      error
 }
 
 func (kv *watchedKV) Get(key []byte) ([]byte, bool, error) {
+	if kv.getErr != nil {
+		return nil, false, kv.getErr
+	}
 	v, ok, err := kv.KV.Get(key)
 	if kv.afterGet != nil {
 		kv.afterGet()
@@ -36,9 +41,13 @@ func (kv *watchedKV) Iter(from, to []byte) (Iter, error) {
 
 func (kv *watchedKV) Apply(changes []Change) error {
 	if kv.beforeApply != nil {
-		kv.beforeApply()
+		kv.beforeApply(changes)
 	}
-	return kv.KV.Apply(changes)
+	err := kv.KV.Apply(changes)
+	if kv.afterApply != nil {
+		kv.afterApply()
+	}
+	return err
 }
 
 func put(t *testing.T, x *Index, at hlc.Timestamp, key, value string) {
@@ -123,11 +132,12 @@ func TestScanDuringCommit(t *testing.T) {
 			}
 		}
 		if moment == 0 {
-			kv.beforeApply = func() {
+			kv.beforeApply = func([]Change) {
 				if got := list(x.At(1, 10)); got != want {
 					t.Fatalf("between intent and store: %s", got)
 				}
 			}
+			kv.afterApply = func() { kv.beforeApply(nil) }
 			change()
 		} else {
 			kv.onIter = func(from []byte) {

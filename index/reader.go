@@ -42,7 +42,7 @@ func (v *view) newest(key []byte) (r row, since hlc.Timestamp, ok bool) {
 		since = r.since()
 	} else {
 		// What the store showed was committed at the intent or before, seen after the store was asked.
-		r, since = nil, absentSince(v.sub)
+		r, since = nil, hlc.Timestamp(v.sub.intent.Load())
 	}
 	v.x.cache.fill(shard, epoch, live, r, since)
 	return r, since, ok
