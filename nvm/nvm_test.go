@@ -111,6 +111,23 @@ func TestCrashKeepsPersistedWords(t *testing.T) {
 	}
 }
 
+// N3: what is read is a copy, and so is what is written.
+func TestNothingIsShared(t *testing.T) {
+	s := nvm.NewStrict()
+	f, _ := s.Create("a", 8)
+	p := []byte("original")
+	if err := f.WriteAt(0, p); err != nil {
+		t.Fatal(err)
+	}
+	clear(p)
+	for range 2 {
+		if _, err := f.ReadAt(p, 0); err != nil || string(p) != "original" {
+			t.Fatalf("N3: %q, %v", p, err)
+		}
+		clear(p)
+	}
+}
+
 // N1: names, and sizes of files that were not persisted, may or may not survive.
 func TestCrashNames(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))

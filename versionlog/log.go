@@ -102,7 +102,7 @@ func (l *Log) Err() error {
 // tried again.
 func (l *Log) fail(err error) error {
 	if errors.Is(err, errs.NoSpace) {
-		err = errs.Wrap(errs.IO, err, "the log takes nothing more")
+		err = errs.New(errs.IO, "the log takes nothing more: %v", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -278,7 +278,8 @@ func (l *Log) spoil(end LSN, err error) error {
 }
 
 // scrub wipes out what a failed Append may have left behind the end, and makes that durable: after a
-// crash it must not be found next to what is appended now (L3).
+// crash it must not be found next to what is appended now (L3). If there is no space even for that, it
+// is tried again by the next Append.
 func (l *Log) scrub(end LSN) error {
 	l.grow.Lock()
 	defer l.grow.Unlock()
@@ -286,16 +287,20 @@ func (l *Log) scrub(end LSN) error {
 	active, spares, spoiled := l.active, l.spares, l.spoiled
 	number := l.nextNumber() - uint64(len(spares))
 	l.mu.Unlock()
+	if off := l.offset(end); active != nil && off != 0 {
+		err := wipe(active, l.size, off, min(l.size, off+int64(spoiled-end)))
+		if errors.Is(err, errs.NoSpace) {
+			return err
+		}
+		if err != nil {
+			return l.fail(err)
+		}
+	}
 	if spoiled <= l.start(number) {
 		spares = nil // it did not get that far
 	}
 	for i, f := range spares {
 		if err := errors.Join(f.Close(), l.dir.Remove(segmentName(number+uint64(i)))); err != nil {
-			return l.fail(err)
-		}
-	}
-	if off := l.offset(end); active != nil && off != 0 {
-		if err := wipe(active, l.size, off, min(l.size, off+int64(spoiled-end))); err != nil {
 			return l.fail(err)
 		}
 	}

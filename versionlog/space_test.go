@@ -101,3 +101,36 @@ func TestWriteFindsNoSpace(t *testing.T) {
 		}
 	}
 }
+
+// L3, L6: there may be no space even to wipe out what a failed append left. That is tried again too, and
+// nothing is appended before it is done.
+func TestNoSpaceToScrub(t *testing.T) {
+	for failing := range 4 {
+		d := nvm.NewStrict()
+		l := open(t, d)
+		sizes := []int{0, 100, 100, 100}
+		l.mustAppend(t, rec(1, 100))
+		l.mustSync(t)
+		writes := 0
+		d.SetHook(func(op nvm.Op) (int, error) {
+			if op.Verb == nvm.Write {
+				if writes++; writes <= 1+failing {
+					return op.Len / 2, errs.New(errs.NoSpace, "disk full")
+				}
+			}
+			return 0, nil
+		})
+		for range 1 + failing {
+			if _, err := l.Append([]record.Record{rec(2, 100), rec(3, 1000)}); !errors.Is(err, errs.NoSpace) {
+				t.Fatalf("%v", err)
+			}
+			if l.Err() != nil {
+				t.Fatalf("L6: %v is final", l.Err())
+			}
+		}
+		l.mustAppend(t, rec(2, 100))
+		if n := checkPrefix(t, open(t, d.Crash(nil)), sizes); n != 2 {
+			t.Fatalf("L3: %d records", n)
+		}
+	}
+}
