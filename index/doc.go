@@ -29,8 +29,8 @@
 //	X1  a Tx is atomic: a reader, and a store opened after a crash, shows all of it or nothing.
 //	X2  after a crash the store holds a prefix of the sequence of committed transactions.
 //	X3  timestamps of one subgroup never decrease from one Writer to the next.
-//	X4  a Reader at T gives the same answers for ever, once a timestamp later than T or equal to T was
-//	    committed for its subgroup and no other commit at T or before comes.
+//	X4  a Reader at T shows the state of exactly the commits at T or before, at any time. So once no more
+//	    of them can come, it gives the same answers for ever.
 //	X5  history holds a row (key, since) only if live holds nothing for the key or something as late as
 //	    since; a row as late as the live one is hidden by it.
 //	X6  the cache never shows a value older than the one it showed before, nor one that is not committed.
@@ -38,9 +38,10 @@
 //
 // Order of publication in Commit, on which exactness rests: (1) the intent of each subgroup is raised
 // to the newest timestamp of the Tx; (2) the store applies live and history rows in one step; (3) the
-// cache takes the new values. A scan takes its iterator and then looks at the intent: if the intent is
-// not beyond T, the iterator cannot have seen anything beyond T. A reader that missed the cache fills
-// it only if no commit reached that part of the cache since before it asked the store.
+// cache takes the new values; (4) Newest shows the timestamp. A scan takes its iterator and then
+// looks at the intent: if the intent is not beyond T, the iterator cannot have seen anything beyond T.
+// A reader that missed the cache fills it only if no commit reached that part of the cache since
+// before it asked the store.
 //
 // One goroutine writes, with one Tx open at a time; readers are many and take no lock that is held
 // across a commit. There is no order of locks: none is taken while another is held. An error of

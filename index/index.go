@@ -69,7 +69,9 @@ func New(kv KV, cfg Config) *Index {
 	subs := make(map[ids.Subgroup]*subgroup)
 	x.each([]byte{tableNewest}, []byte{tableNewest + 1}, func(key, value []byte) bool {
 		st := &subgroup{id: ids.Subgroup(binary.BigEndian.Uint16(key[1:]))}
-		st.intent.Store(int64(binary.BigEndian.Uint64(value)))
+		newest := int64(binary.BigEndian.Uint64(value))
+		st.intent.Store(newest)
+		st.newest.Store(newest)
 		subs[st.id] = st
 		return true
 	})
@@ -81,6 +83,7 @@ func New(kv KV, cfg Config) *Index {
 type subgroup struct {
 	id     ids.Subgroup
 	intent atomic.Int64 // hlc.Timestamp: no commit beyond it has reached the store
+	newest atomic.Int64 // hlc.Timestamp: all commits up to it are visible
 }
 
 // subgroup returns the state of a subgroup, made at its first use.
@@ -101,9 +104,9 @@ func (x *Index) subgroup(sub ids.Subgroup) *subgroup {
 	return st
 }
 
-// Newest returns the newest timestamp committed in the subgroup, or 0.
+// Newest returns the newest timestamp committed in the subgroup, or 0. A Reader at it is exact.
 func (x *Index) Newest(sub ids.Subgroup) hlc.Timestamp {
-	return max(0, hlc.Timestamp(x.subgroup(sub).intent.Load()))
+	return hlc.Timestamp(x.subgroup(sub).newest.Load())
 }
 
 // At returns a Reader of the subgroup as of a moment: a past one, the newest committed, or a later

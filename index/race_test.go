@@ -133,8 +133,8 @@ func TestScanDuringCommit(t *testing.T) {
 		}
 		if moment == 0 {
 			kv.beforeApply = func([]Change) {
-				if got := list(x.At(1, 10)); got != want {
-					t.Fatalf("between intent and store: %s", got)
+				if got := list(x.At(1, 10)); got != want || x.Newest(1) != 10 {
+					t.Fatalf("within a commit: %s at %d", got, x.Newest(1))
 				}
 			}
 			kv.afterApply = func() { kv.beforeApply(nil) }

@@ -113,6 +113,9 @@ func (t *Tx) Commit() error {
 	t.eachPending(func(live []byte, p *pending) {
 		t.x.cache.publish(live, p.row, p.since)
 	})
+	for _, s := range t.subs {
+		s.st.newest.Store(int64(s.at))
+	}
 	return nil
 }
 
