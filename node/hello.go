@@ -57,7 +57,7 @@ func (ours hello) check(peer ids.NodeID, theirs hello, skew time.Duration) error
 	var off *hlc.SkewError
 	if err := hlc.Check(theirs.Clock, ours.Clock, skew); errors.As(err, &off) {
 		d := time.Duration(off.Theirs - off.Ours)
-		return errs.New(errs.Invalid, "the clock of node %d is %s, the others allow %v", peer, aheadText(d), skew)
+		return errs.New(errs.Invalid, "the clock of node %d is %s, allowed are %v: set the clocks (chronyc tracking)", peer, aheadText(d), skew)
 	}
 	return nil
 }

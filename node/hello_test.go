@@ -21,8 +21,8 @@ func TestHelloCheck(t *testing.T) {
 		`belongs to cluster "d"`: func(h *hello) { h.Cluster = "d" },
 		"with the nodes [1 3]":   func(h *hello) { h.Members = []ids.NodeID{1, 3} },
 		"has 5 data shards":      func(h *hello) { h.Shards = 5 },
-		"the clock of node 2 is 700ms behind, the others allow 500ms": func(h *hello) { h.Clock -= hlc.Timestamp(700 * time.Millisecond) },
-		"the clock of node 2 is 1h0m0s ahead":                         func(h *hello) { h.Clock += hlc.Timestamp(time.Hour) },
+		"the clock of node 2 is 700ms behind, allowed are 500ms": func(h *hello) { h.Clock -= hlc.Timestamp(700 * time.Millisecond) },
+		"the clock of node 2 is 1h0m0s ahead":                    func(h *hello) { h.Clock += hlc.Timestamp(time.Hour) },
 	} {
 		theirs := sampleHello()
 		change(&theirs)

@@ -26,6 +26,7 @@ type instance struct {
 	cfg     Config
 	program string
 	log     *slog.Logger
+	clock   func() time.Time
 	began   time.Time
 	stop    context.CancelFunc // begins the orderly stop
 
@@ -40,6 +41,9 @@ type instance struct {
 
 	// closers undo what open did, last first (ND4).
 	closers []closer
+	// inUse says that a detached mount still has users. Their reads are answered until the process ends, so log
+	// and index are made durable but stay open.
+	inUse bool
 
 	mu    sync.Mutex
 	phase control.Phase // guarded by mu
@@ -115,7 +119,13 @@ func (n *instance) openStorage() error {
 	if n.vlog, err = versionlog.Open(versionlog.Config{Dir: dir}); err != nil {
 		return err
 	}
-	n.onClose("log", n.vlog.Close)
+	n.onClose("log", func() error {
+		_, err := n.vlog.Sync()
+		if n.inUse {
+			return err
+		}
+		return errors.Join(err, n.vlog.Close())
+	})
 	kv, err := index.OpenPebble(n.data.Index(), index.PebbleConfig{
 		BeforeFlush: func() error { _, err := n.vlog.Sync(); return err },
 	})
@@ -123,7 +133,13 @@ func (n *instance) openStorage() error {
 		return err
 	}
 	n.index = index.New(kv, index.Config{})
-	n.onClose("index", func() error { return errors.Join(n.index.Flush(), n.index.Close()) })
+	n.onClose("index", func() error {
+		err := n.index.Flush()
+		if n.inUse {
+			return err
+		}
+		return errors.Join(err, n.index.Close())
+	})
 	n.space, err = newSpace(n.data.Path)
 	return err
 }
@@ -143,7 +159,7 @@ func (n *instance) openEngine(listener net.Listener) error {
 		Self: views.Member{Node: n.cfg.ID, Incarnation: n.data.Incarnation}, Nodes: n.cfg.Members(), Shards: n.data.Shards,
 		Log: n.vlog, Index: n.index, Durable: durable, Floor: latest,
 		SaveState: n.data.saveView, SaveFloor: floor.save,
-		Physical: physical, Full: n.space.full, Logger: n.log,
+		Physical: n.physical, Full: n.space.full, Logger: n.log,
 	})
 	if err != nil {
 		return err
@@ -156,13 +172,13 @@ func (n *instance) openEngine(listener net.Listener) error {
 	return nil
 }
 
-func physical() hlc.Timestamp { return hlc.FromTime(time.Now()) }
+func (n *instance) physical() hlc.Timestamp { return hlc.FromTime(n.clock()) }
 
 func (n *instance) skew() time.Duration { return time.Duration(n.cfg.MaxSkew) }
 
 // hello is what this node says to others now.
 func (n *instance) hello() hello {
-	return hello{Format: Format, Cluster: n.cfg.Cluster, Members: n.cfg.Members(), Shards: n.data.Shards, Clock: physical()}
+	return hello{Format: Format, Cluster: n.cfg.Cluster, Members: n.cfg.Members(), Shards: n.data.Shards, Clock: n.physical()}
 }
 
 // mount mounts the filesystem, if it is to be mounted.

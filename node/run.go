@@ -17,6 +17,7 @@ import (
 // Options are what Run needs beside the configuration.
 type Options struct {
 	Program string                              // version of the program, for the status
+	Clock   func() time.Time                    // nil: time.Now
 	Logger  func(level slog.Level) *slog.Logger // nil: nothing is logged
 	Ready   func(c Config)                      // called once when the node serves; c has all defaults
 }
@@ -38,7 +39,11 @@ func Run(ctx context.Context, c Config, o Options) error {
 	limitMemory(c.Memory, os.Getenv)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	n := &instance{cfg: c, program: o.Program, began: time.Now(), stop: stop, phase: control.Starting, links: newLinks(c.others())}
+	n := &instance{cfg: c, program: o.Program, clock: o.Clock, stop: stop, phase: control.Starting, links: newLinks(c.others())}
+	if n.clock == nil {
+		n.clock = time.Now
+	}
+	n.began = n.clock()
 	n.log = slog.New(slog.DiscardHandler)
 	if o.Logger != nil {
 		n.log = o.Logger(c.level())
@@ -57,22 +62,21 @@ func (n *instance) serve(ctx context.Context, ready func(Config)) error {
 	ended := make(chan error, 1)
 	n.engine.Start(n.fab)
 	n.fab.Start()
-	go func() { ended <- n.engine.Run(engineCtx) }()
+	go func() {
+		ended <- n.engine.Run(engineCtx)
+		close(ended) // who asks again hears that it is over
+	}()
 	go n.space.watch(engineCtx)
-	failed := false
 	defer func() {
 		stopEngine()
-		if !failed {
-			<-ended
-		}
+		<-ended
 	}()
 	n.mu.Lock()
 	n.phase, n.ready = control.Waiting, true
 	n.mu.Unlock()
 
 	if err := n.begin(ctx, ended); err != nil {
-		failed = !errors.Is(err, errs.Interrupted)
-		if ctx.Err() != nil && !failed {
+		if ctx.Err() != nil && errors.Is(err, errs.Interrupted) {
 			return nil // stopped while it waited for others
 		}
 		return err
@@ -95,7 +99,6 @@ func (n *instance) serve(ctx context.Context, ready func(Config)) error {
 	case <-unmounted:
 		n.log.Warn("the filesystem was unmounted; stopping")
 	case err := <-ended:
-		failed = true
 		n.setPhase(control.Failed)
 		n.unmount(server)
 		return adviseDisk(errs.Wrap(errs.KindOf(err), err, "this node cannot go on"), n.data.Path)
@@ -159,6 +162,7 @@ func (n *instance) unmount(server *fusefs.Server) {
 	err := server.Unmount(false)
 	if errors.Is(err, errs.Busy) {
 		n.log.Warn("the mount is in use; detaching it", "mount", n.cfg.Mount)
+		n.inUse = true
 		err = server.Unmount(true)
 	}
 	if err != nil {

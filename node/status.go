@@ -37,7 +37,7 @@ func (n *instance) status(ctx context.Context) (*control.Status, error) {
 	n.mu.Unlock()
 	st := &control.Status{
 		Node: n.cfg.ID, Cluster: n.cfg.Cluster, Phase: phase, PID: os.Getpid(), Program: n.program,
-		Incarnation: n.data.Incarnation, Started: n.began, Now: time.Now(), Mount: n.cfg.Mount, Data: n.data.Path,
+		Incarnation: n.data.Incarnation, Started: n.began, Now: n.clock(), Mount: n.cfg.Mount, Data: n.data.Path,
 		Listen: n.cfg.Listen, Consistency: n.cfg.Consistency, Memory: memory(),
 	}
 	if !ready {
