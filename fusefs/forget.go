@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"dfs/ids"
-	"dfs/namespace"
 	"dfs/objects"
 )
 
@@ -26,9 +25,7 @@ func newForgetter(f *filesystem, tell func(ino ids.Ino) error) *forgetter {
 // applied is called with each operation in order of delivery, by the engine: it must not block.
 func (g *forgetter) applied(sub ids.Subgroup, origin ids.NodeID, op []byte) {
 	if sub == ids.Namespace {
-		if removes(op) {
-			g.f.reaper.poke()
-		}
+		g.f.reaper.poke() // it may have made an orphan; looking costs less than reading each operation
 		return
 	}
 	if origin == g.f.store.Self() {
@@ -60,19 +57,6 @@ func changedFile(op objects.Op) ids.Ino {
 		return op.Dst
 	}
 	return 0
-}
-
-// removes says whether an operation may make an orphan.
-func removes(op []byte) bool {
-	o, err := namespace.Decode(op)
-	if err != nil {
-		return false
-	}
-	switch o.(type) {
-	case namespace.Unlink, namespace.Rmdir, namespace.Rename:
-		return true
-	}
-	return false
 }
 
 // note has the kernel forget a file's pages soon.

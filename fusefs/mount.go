@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -127,6 +129,30 @@ func receiveFD(socket int) (int, error) {
 // escapeOption protects what separates mount options.
 func escapeOption(s string) string {
 	return strings.NewReplacer(`\`, `\\`, ",", `\,`).Replace(s)
+}
+
+// pollPatience is how long Mount waits for the kernel to learn that there is no POLL.
+const pollPatience = 2 * time.Second
+
+// refusePoll makes the kernel ask for POLL once, which go-fuse refuses, so that it never asks again. Otherwise it
+// asks when a Go program opens a file, and if that is the process that serves the mount, as in tests, the runtime
+// waits for the answer without letting go of its processor, and may wait for itself. go-fuse answers for a file
+// with this name in the root.
+func refusePoll(mountPoint string) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		fd, err := unix.Open(filepath.Join(mountPoint, ".go-fuse-epoll-hack"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return
+		}
+		defer unix.Close(fd)
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	}()
+	select {
+	case <-done:
+	case <-time.After(pollPatience): // the root cannot be looked at yet: there is no view
+	}
 }
 
 // raiseReadAhead tells the kernel to read ahead of sequential readers in pieces as large as a READ may be. Who

@@ -62,6 +62,7 @@ func Mount(cfg Config) (*Server, error) {
 		_ = mountpoint.Detach(cfg.MountPoint)
 		return nil, err
 	}
+	refusePoll(cfg.MountPoint)
 	if err := raiseReadAhead(cfg.MountPoint); err != nil && !errors.Is(err, os.ErrPermission) {
 		cfg.Logger.Info("read-ahead stays at the kernel's default; sequential reads are slower", "error", err)
 	}
