@@ -212,6 +212,19 @@ func TestMissingFiles(t *testing.T) {
 	}
 }
 
+// L5: a segment that went missing while the log was open is reported as damage.
+func TestMissingWhileOpen(t *testing.T) {
+	m, _, _ := smallLog(t)
+	d := m.dir(t)
+	l := open(t, d)
+	if err := d.Remove(segmentName(0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.ReadData(headerSize, 0, nil); !errors.Is(err, errs.Corrupt) || !strings.Contains(err.Error(), segmentName(0)) {
+		t.Fatalf("L5: %v", err)
+	}
+}
+
 // L5 without the mark: a record in the middle is damaged, and a later one says that it was durable.
 func TestDurableFieldTellsDamage(t *testing.T) {
 	m, _, _ := smallLog(t)

@@ -202,8 +202,7 @@ func (l *Log) mustAppend(t testing.TB, recs ...record.Record) []LSN {
 	return lsns
 }
 
-// Reads outside of the log or of a record are the caller's mistake; a position where no record starts
-// is seen as damage.
+// Reads outside of the log or of a record, or where no record starts, are seen as damage.
 func TestReadDataArguments(t *testing.T) {
 	l := open(t, nvm.NewStrict())
 	lsn := l.mustAppend(t, rec(1, 5000), rec(2, 10))[0]
@@ -213,8 +212,8 @@ func TestReadDataArguments(t *testing.T) {
 		off  int
 		want errs.Kind
 	}{
-		{lsn, 0, errs.OK}, {lsn, 4990, errs.OK}, {lsn, 4991, errs.Invalid}, {lsn, 5001, errs.Invalid},
-		{lsn, -1, errs.Invalid}, {0, 0, errs.Invalid}, {l.End(), 0, errs.Invalid}, {lsn + 1, 0, errs.Invalid},
+		{lsn, 0, errs.OK}, {lsn, 4990, errs.OK}, {lsn, 4991, errs.Corrupt}, {lsn, 5001, errs.Corrupt},
+		{lsn, -1, errs.Corrupt}, {0, 0, errs.Corrupt}, {l.End(), 0, errs.Corrupt}, {lsn + 1, 0, errs.Corrupt},
 		{lsn + 64, 0, errs.Corrupt},
 	} {
 		if err := l.ReadData(c.lsn, c.off, p); errs.KindOf(err) != c.want {

@@ -2,6 +2,7 @@ package versionlog
 
 import (
 	"container/list"
+	"errors"
 	"hash/crc32"
 	"io"
 	"sync"
@@ -62,6 +63,9 @@ func (r *reader) acquire(number uint64) (*openFile, error) {
 	f := r.files[number]
 	if f == nil {
 		file, err := r.dir.Open(segmentName(number))
+		if errors.Is(err, errs.NotFound) {
+			return nil, errs.New(errs.Corrupt, "%v: %s is missing", r.dir, segmentName(number))
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -207,9 +211,10 @@ func (r *reader) data(f *openFile, h *head, off int, p []byte) error {
 // ReadData reads len(p) bytes of the data of the record at lsn, starting at off, and verifies each block
 // of 4096 bytes that they touch (L2). Damage is errs.Corrupt, naming the file and the offset. What was
 // appended and not yet synced can be read too. After an error p may hold bytes that were not verified.
+// Who asks for what was never there has it from a damaged index, so that is errs.Corrupt as well.
 func (l *Log) ReadData(lsn LSN, off int, p []byte) error {
 	if start, end := l.Start(), l.End(); lsn < start || lsn >= end || lsn%unit != 0 {
-		return errs.New(errs.Invalid, "no record at position %d of the log, which has %d to %d", lsn, start, end)
+		return errs.New(errs.Corrupt, "no record at position %d of the log, which has %d to %d", lsn, start, end)
 	}
 	f, err := l.reads.acquire(l.number(lsn))
 	if err != nil {
@@ -221,7 +226,7 @@ func (l *Log) ReadData(lsn LSN, off int, p []byte) error {
 		return err
 	}
 	if off < 0 || off > h.dataLen || len(p) > h.dataLen-off {
-		return errs.New(errs.Invalid, "bytes %d to %d of a record with %d at position %d", off, off+len(p), h.dataLen, lsn)
+		return errs.New(errs.Corrupt, "bytes %d to %d of a record with %d at position %d", off, off+len(p), h.dataLen, lsn)
 	}
 	if len(p) == 0 {
 		return nil
