@@ -39,6 +39,7 @@ func (n *instance) status(ctx context.Context) (*control.Status, error) {
 		Node: n.cfg.ID, Cluster: n.cfg.Cluster, Phase: phase, PID: os.Getpid(), Program: n.program,
 		Incarnation: n.data.Incarnation, Started: n.began, Now: n.clock(), Mount: n.cfg.Mount, Data: n.data.Path,
 		Listen: n.cfg.Listen, Consistency: n.cfg.Consistency, Memory: memory(),
+		Members: []control.Member{}, Subgroups: []control.Subgroup{}, Groups: []control.Group{},
 	}
 	if !ready {
 		return st, nil

@@ -6,8 +6,16 @@ import (
 	"flag"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"dfs/control"
+	"dfs/mountpoint"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -27,6 +35,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       *update,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("TZ", "UTC")
+			e.Defer(func() { leaveNothing(e.WorkDir) })
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
@@ -51,8 +60,50 @@ func TestScripts(t *testing.T) {
 					ts.Fatalf("exit code %s, want %s", got, want)
 				}
 			},
+			// await PATTERN COMMAND...: run dfs until its output matches, for at most half a minute.
+			"await": func(ts *testscript.TestScript, _ bool, args []string) {
+				want := regexp.MustCompile("(?m)" + args[0])
+				tick := time.NewTicker(20 * time.Millisecond)
+				defer tick.Stop()
+				deadline := time.After(30 * time.Second)
+				for ts.Exec("dfs", args[1:]...) != nil || !want.MatchString(ts.ReadFile("stdout")) {
+					select {
+					case <-tick.C:
+					case <-deadline:
+						ts.Fatalf("dfs %q does not print %s", args[1:], want)
+					}
+				}
+			},
+			// die DIR: kill the node of the data directory with SIGKILL.
+			"die": func(ts *testscript.TestScript, _ bool, args []string) {
+				pid, err := control.Holder(ts.MkAbs(args[0]))
+				if err != nil || pid == 0 || pid == os.Getpid() {
+					ts.Fatalf("no node to kill: %d, %v", pid, err)
+				}
+				ts.Check(syscall.Kill(pid, syscall.SIGKILL))
+			},
+			// detach DIR: take away whatever dfs is mounted there.
+			"detach": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Check(mountpoint.Detach(ts.MkAbs(args[0])))
+			},
 		},
 	})
+}
+
+// leaveNothing takes away mounts and clusters that a failed script left below dir.
+func leaveNothing(dir string) {
+	mounts, _ := mountpoint.List()
+	for _, m := range mounts {
+		if m.Type == mountpoint.Type && strings.HasPrefix(m.Path, dir+"/") {
+			mountpoint.Detach(m.Path)
+		}
+	}
+	locks, _ := filepath.Glob(filepath.Join(dir, "*", "node*", "data", control.LockName))
+	for _, lock := range locks {
+		if pid, err := control.Holder(filepath.Dir(lock)); err == nil && pid > 0 && pid != os.Getpid() {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
 }
 
 // exitText is the exit code of a finished command.

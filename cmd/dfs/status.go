@@ -74,8 +74,8 @@ func (e *env) status(ctx context.Context, nodes []string, asJSON bool) error {
 	for i, data := range nodes {
 		st, err := control.GetStatus(ctx, data)
 		if err != nil {
-			if errors.Is(err, control.ErrNotRunning) && advice.Of(err) == "" {
-				err = advice.Add(err, "start it again, and clean up its mount with: umount -l MOUNT")
+			if errors.Is(err, control.ErrNotRunning) {
+				err = advice.Add(err, "start it with dfs up, dfs node or dfs dev start")
 			}
 			all = append(all, err)
 			continue
@@ -113,7 +113,11 @@ func statusText(st *control.Status) string {
 	line("log\t%s in %d segments, %s not yet on disk, %s free", bytesText(st.Log.Bytes), st.Log.Segments,
 		bytesText(int64(st.Log.End-st.Log.Durable)), bytesText(st.Log.Free))
 	line("memory\t%s resident, %s heap, soft limit %s", bytesText(st.Memory.Resident), bytesText(st.Memory.Heap), bytesText(st.Memory.Limit))
-	line("view\t%d: %s", st.View, membersText(st.Members))
+	if st.View == 0 {
+		line("view\tnone yet")
+	} else {
+		line("view\t%d of the nodes %s", st.View, membersText(st.Members))
+	}
 	w.Flush()
 
 	if len(st.Subgroups) > 0 {
