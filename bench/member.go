@@ -54,19 +54,20 @@ type member struct {
 	view ids.ViewID
 	fab  fabric.Fabric
 
-	wake chan struct{}
-	stop chan struct{}
-	done sync.WaitGroup
+	bell  *fabric.Doorbell
+	stop  chan struct{}
+	ended sync.Once // stop
+	done  sync.WaitGroup
 
-	// Owned by the loop.
+	// Owned by whoever is on duty.
 	table *sst.Table
 	snap  *sst.Snapshot
 	group *multicast.Group
 	clock hlc.Clock
 	rings [][]byte
-	beat  time.Time
-	err   error // set before stop is closed by the loop itself
+	err   error // set before stop is closed for it
 
+	beat      atomic.Bool // push the row in any case
 	delivered atomic.Uint64
 	steps     atomic.Uint64
 	own       chan struct{} // a message of this member's was delivered; used if Closed
@@ -96,7 +97,7 @@ func ringRegion(v ids.ViewID, owner ids.Rank) fabric.RegionID {
 func newMember(load Load, rank ids.Rank, view ids.ViewID, fab fabric.Fabric) (*member, error) {
 	m := &member{
 		load: load, rank: rank, view: view, fab: fab,
-		wake: make(chan struct{}, 1), stop: make(chan struct{}), own: make(chan struct{}, 1),
+		bell: fabric.NewDoorbell(), stop: make(chan struct{}), own: make(chan struct{}, 1),
 	}
 	m.room.L = &m.mu
 	layout := sst.Layout{Members: load.Members, Groups: 1}
@@ -124,13 +125,12 @@ func newMember(load Load, rank ids.Rank, view ids.ViewID, fab fabric.Fabric) (*m
 // start runs the loop.
 func (m *member) start() { m.done.Go(m.loop) }
 
+// end has the loop end.
+func (m *member) end() { m.ended.Do(func() { close(m.stop) }) }
+
 // close ends the loop; nothing is written into the member's memory any more.
 func (m *member) close() {
-	select {
-	case <-m.stop:
-	default:
-		close(m.stop)
-	}
+	m.end()
 	m.done.Wait()
 	m.fab.Deregister(tableRegion(m.view))
 	for r := range m.load.Members {
@@ -140,41 +140,51 @@ func (m *member) close() {
 	}
 }
 
-func (m *member) notify() {
-	select {
-	case m.wake <- struct{}{}:
-	default:
-	}
-}
+// answer steps here and now, if nobody does.
+func (m *member) answer() { m.bell.Answer(m.mustStep, 2) }
 
-// loop steps the member when something happened, and at every heartbeat.
+// loop steps the member when something happened and nobody else steps, and at every heartbeat.
 func (m *member) loop() {
-	timer := time.NewTimer(heartbeat)
-	defer timer.Stop()
+	m.bell.Work(m.mustStep)
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
 	for {
 		select {
 		case <-m.stop:
+			m.bell.Stop()
 			return
-		case <-m.wake:
-		case <-timer.C:
-			timer.Reset(heartbeat)
-			m.table.Touch()
-		}
-		for again := true; again; {
-			if again, m.err = m.step(); m.err != nil {
-				m.mu.Lock()
-				m.sending = false
-				m.room.Broadcast()
-				m.mu.Unlock()
-				close(m.stop)
-				return
-			}
+		case <-m.bell.Duty():
+			m.bell.Work(m.mustStep)
+		case <-beat.C:
+			m.beat.Store(true)
+			m.bell.Ring()
 		}
 	}
+}
+
+// mustStep steps, and ends everything if that fails.
+func (m *member) mustStep() (again bool) {
+	if m.err != nil {
+		return false
+	}
+	again, err := m.step()
+	if err == nil {
+		return again
+	}
+	m.err = err
+	m.mu.Lock()
+	m.sending = false
+	m.room.Broadcast()
+	m.mu.Unlock()
+	m.end()
+	return false
 }
 
 // step is the step of package multicast's doc, with a log that takes no time.
 func (m *member) step() (again bool, err error) {
+	if m.beat.Swap(false) {
+		m.table.Touch()
+	}
 	m.mu.Lock()
 	if m.group.Collect() {
 		m.room.Signal()
@@ -313,7 +323,11 @@ func (m *member) send(payload []byte, window uint64) bool {
 	m.mu.Lock()
 	m.group.Outbox().Commit(slot)
 	m.mu.Unlock()
-	m.notify()
+	if m.load.Closed {
+		m.answer() // there is nothing else to do
+	} else {
+		m.bell.Ring()
+	}
 	return true
 }
 

@@ -240,7 +240,7 @@ type inProcess struct{ view ids.ViewID }
 func (h *inProcess) run(load Load, _ bool, profileName string) ([]Count, error) {
 	h.view++
 	members := make([]*member, load.Members)
-	fabs := newMemory(load.Members, func(r ids.Rank) { members[r].notify() })
+	fabs := newMemory(load.Members, func(r ids.Rank) { members[r].bell.Ring() })
 	for r := range members {
 		var err error
 		if members[r], err = newMember(load, ids.Rank(r), h.view, fabs[r]); err != nil {

@@ -151,7 +151,12 @@ func (w *worker) join(ctx context.Context, o order) (err error) {
 			Up: func(ids.NodeID) { w.ups <- struct{}{} },
 			Wake: func() {
 				if m := w.current.Load(); m != nil {
-					m.notify()
+					m.bell.Ring()
+				}
+			},
+			Drained: func() {
+				if m := w.current.Load(); m != nil {
+					m.answer()
 				}
 			},
 		},

@@ -9,8 +9,9 @@ import "sync/atomic"
 //
 // One goroutine, the owner's, waits for Duty. It takes over what Answer leaves.
 type Doorbell struct {
-	rings atomic.Int64  // since the one on duty last looked; 0: nobody is on duty
-	duty  chan struct{} // passes duty to the owner's goroutine
+	rings    atomic.Int64  // since the one on duty last looked; 0: nobody is on duty
+	duty     chan struct{} // passes duty to the owner's goroutine
+	stopping atomic.Bool   // set before a last ring: duty goes to the owner's goroutine
 }
 
 // NewDoorbell returns a doorbell with its maker on duty, who gives duty up by Work.
@@ -47,6 +48,7 @@ func (d *Doorbell) Work(work func() (again bool)) {
 // Stop waits until nobody else works, and nobody will ever again. It is for the owner's goroutine, which
 // is not on duty.
 func (d *Doorbell) Stop() {
+	d.stopping.Store(true)
 	if d.rings.Add(1) > 1 {
 		<-d.duty
 	}
@@ -56,6 +58,9 @@ func (d *Doorbell) Stop() {
 func (d *Doorbell) try(work func() (again bool), times int) bool {
 	for range times {
 		seen := d.rings.Load()
+		if d.stopping.Load() {
+			return false
+		}
 		if !work() && d.rings.CompareAndSwap(seen, 0) {
 			return true
 		}

@@ -64,28 +64,30 @@ func TestDoorbell(t *testing.T) {
 	}
 }
 
-// Stop takes duty over from one who is working, and from the channel.
+// Stop takes duty over from one who is working, however often that one would, and from the channel.
 func TestDoorbellStop(t *testing.T) {
 	d := NewDoorbell()
 	d.Work(func() bool { return false })
 	d.Ring()
 	d.Stop()
-	d = NewDoorbell()
-	d.Work(func() bool { return false })
-	busy, release := make(chan struct{}), make(chan struct{})
-	go d.Answer(func() bool { close(busy); <-release; return false }, 1)
-	<-busy
-	stopped := make(chan struct{})
-	go func() { d.Stop(); close(stopped) }()
-	for d.rings.Load() == 1 {
-		select {
-		case <-stopped:
-			t.Fatal("stopped while someone worked")
-		default:
+	for times := range 3 {
+		d = NewDoorbell()
+		d.Work(func() bool { return false })
+		busy, release := make(chan struct{}), make(chan struct{})
+		go d.Answer(func() bool { close(busy); <-release; return false }, times+1)
+		<-busy
+		stopped := make(chan struct{})
+		go func() { d.Stop(); close(stopped) }()
+		for d.rings.Load() == 1 {
+			select {
+			case <-stopped:
+				t.Fatal("stopped while someone worked")
+			default:
+			}
 		}
+		close(release)
+		<-stopped
 	}
-	close(release)
-	<-stopped
 }
 
 func BenchmarkDoorbell(b *testing.B) {

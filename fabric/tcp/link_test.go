@@ -277,3 +277,25 @@ func TestSourceAfterDown(t *testing.T) {
 		}
 	}
 }
+
+// Drained is called when the peer's bytes are used up, and Wake when there may be more.
+func TestDrained(t *testing.T) {
+	drained, woken := make(chan struct{}, 1000), make(chan struct{}, 1000)
+	one, two, _ := pair(t, func(cfg *Config) {
+		cfg.Events.Wake = func() { woken <- struct{}{} }
+		cfg.Events.Drained = func() { drained <- struct{}{} }
+	})
+	two.Register(1, fabric.Alloc(1<<20))
+	one.WriteWords(2, 1, 0, make([]uint64, 8))
+	one.Flush()
+	await(t, "Drained after a few bytes", drained)
+	if len(woken) > 0 {
+		t.Error("Wake after a few bytes")
+	}
+	for range 4 * readBuffer / copyMax { // small writes, which are read into the buffer
+		one.Write(2, 1, 0, make([]byte, copyMax))
+	}
+	one.Flush()
+	await(t, "Wake in the midst of many", woken)
+	await(t, "Drained after many", drained)
+}
