@@ -126,7 +126,7 @@ func (f *filesystem) write(ctx context.Context, h *handle, in *fuse.WriteIn, dat
 	if err != nil {
 		return err
 	}
-	h.setDirty()
+	h.changed(runWrote)
 	n.writes.add(pendingWrite{call: call, h: h, done: done})
 	synced := in.Flags&(syscall.O_SYNC|syscall.O_DSYNC) != 0
 	if !f.cfg.Strict && !synced {
@@ -220,7 +220,7 @@ func (f *filesystem) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fus
 	}
 	ctx, stop := f.patience(cancel, in.Pid)
 	defer stop()
-	h.setDirty()
+	h.changed(runWrote)
 	_, err := f.do(ctx, f.store.DataShard(ino), op.Encode())
 	return f.fail("fallocate", err)
 }
@@ -243,7 +243,7 @@ func (f *filesystem) CopyFileRange(cancel <-chan struct{}, in *fuse.CopyFileRang
 	op := objects.Clone{Src: src.n.ino, SrcOff: int64(in.OffIn), Dst: dst.n.ino, DstOff: int64(in.OffOut), Len: int64(min(in.Len, most))}
 	ctx, stop := f.patience(cancel, in.Pid)
 	defer stop()
-	dst.setDirty()
+	dst.changed(runWrote)
 	res, err := f.do(ctx, sub, op.Encode())
 	if err != nil {
 		return 0, f.fail("copy_file_range", err)

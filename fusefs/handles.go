@@ -14,8 +14,17 @@ type handle struct {
 
 	mu     sync.Mutex
 	failed errs.Kind // the first write that went wrong since somebody was told (U7)
-	dirty  bool      // something was written since the last close mark
+	run    runState  // of writes since the last close mark
 }
+
+// runState is how far a run of writes through a handle is.
+type runState int
+
+const (
+	runNone  runState = iota // nothing was changed
+	runEmpty                 // the file was only emptied: a shell does that, closes a copy of its descriptor, then writes
+	runWrote
+)
 
 // fail notes that a write through the handle went wrong after it was answered.
 func (h *handle) fail(k errs.Kind) {
@@ -35,25 +44,29 @@ func (h *handle) takeError() errs.Kind {
 	return k
 }
 
-func (h *handle) setDirty() {
+// changed notes that the run of writes got this far.
+func (h *handle) changed(to runState) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.dirty = true
+	h.run = max(h.run, to)
 }
 
-func (h *handle) isDirty() bool {
+// progress returns how far the run of writes is.
+func (h *handle) progress() runState {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.dirty
+	return h.run
 }
 
-// takeDirty says whether something was written since it was last asked.
-func (h *handle) takeDirty() bool {
+// endRun ends the run of writes if it got at least this far, and says whether it did.
+func (h *handle) endRun(least runState) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	d := h.dirty
-	h.dirty = false
-	return d
+	if h.run < least {
+		return false
+	}
+	h.run = runNone
+	return true
 }
 
 // handleTable numbers the handles.

@@ -41,5 +41,5 @@ func (f *filesystem) untouched(request []byte) bool {
 		return false
 	}
 	h := f.handles.get(binary.NativeEndian.Uint64(request[inHeaderSize:]))
-	return h != nil && !h.isDirty()
+	return h != nil && h.progress() == runNone
 }

@@ -115,7 +115,7 @@ func (f *filesystem) open(ctx context.Context, n *node, in *fuse.OpenIn, out *fu
 			f.nodes.close(n)
 			return err
 		}
-		h.setDirty()
+		h.changed(runEmpty)
 		f.reaper.purge(f.store.DataShard(n.ino))
 	}
 	out.Fh = f.handles.add(h)
@@ -162,7 +162,7 @@ func (f *filesystem) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status
 	if !h.n.live() {
 		return fuse.OK
 	}
-	f.markClose(h)
+	f.markClose(h, runWrote)
 	return f.fail("close", f.settleHandle(cancel, &in.InHeader, h))
 }
 
@@ -181,10 +181,10 @@ func (f *filesystem) settleHandle(cancel <-chan struct{}, in *fuse.InHeader, h *
 	return nil
 }
 
-// markClose ends a run of writes: @history shows one version for each (U8). The mark is an operation that sets
+// markClose ends a run of writes that got at least so far: @history shows one version for each (U8). The mark is an operation that sets
 // nothing: in the past it is a record that is the same as the one before. Nobody waits for it.
-func (f *filesystem) markClose(h *handle) {
-	if !h.takeDirty() {
+func (f *filesystem) markClose(h *handle, least runState) {
+	if !h.endRun(least) {
 		return
 	}
 	mark := objects.SetTimes{Ino: h.n.ino, KeepCtime: true}
@@ -226,7 +226,7 @@ func (f *filesystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 		return
 	}
 	if h.n.live() {
-		f.markClose(h)
+		f.markClose(h, runEmpty)
 		if err := h.n.writes.settle(f.ctx); err == nil {
 			if k := h.takeError(); k != errs.OK { // pages of a mapping that were written back after close
 				f.limited.warn("a write failed after its file was closed", "inode", h.n.ino, "error", k)

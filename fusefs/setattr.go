@@ -116,9 +116,9 @@ func (f *filesystem) truncated(n *node, in *fuse.SetAttrIn) {
 			h = open
 		}
 	}
-	h.setDirty()
+	h.changed(runWrote)
 	if !through {
-		f.markClose(h)
+		f.markClose(h, runWrote)
 	}
 	f.reaper.purge(f.store.DataShard(n.ino))
 }
