@@ -48,7 +48,7 @@ sim: prepare ## simulate whole clusters: SEEDS=500 from the first, or one with S
 	go test -timeout 60m ./tests/sim -args -seeds=$(SEEDS) $(if $(SEED),-seed=$(SEED))
 
 mutants: prepare ## every seeded bug must be caught by a test
-	go test -timeout 30m ./tests/mutants
+	go test -timeout 60m -v ./tests/mutants -args -all
 
 bench: build ## benchmarks of the packages, then of a cluster through its mounts
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...

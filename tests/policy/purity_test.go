@@ -21,6 +21,11 @@ var impure = map[string]string{
 	"golang.org/x/sys/unix": "no I/O",
 }
 
+// excused are the exceptions, by file.
+var excused = map[string]string{
+	"sst/mem.go": "sync/atomic", // the words of a row are written by the fabric; this file is where they are read
+}
+
 // clock are the parts of package time that read a clock or wait for it; the others are only types.
 var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker", "Local", "LoadLocation"}
 
@@ -38,7 +43,7 @@ func TestCoresArePure(t *testing.T) {
 			}
 			for _, imp := range s.file.Imports {
 				path := strings.Trim(imp.Path.Value, `"`)
-				if why := impure[path]; why != "" || strings.HasPrefix(path, "net/") {
+				if why := impure[path]; why != "" && excused[s.path] != path || strings.HasPrefix(path, "net/") {
 					t.Errorf("P3: %s imports %s: %s", s.at(imp), path, why)
 				}
 			}
@@ -92,16 +97,16 @@ func TestStateMachinesDoNotRangeOverMaps(t *testing.T) {
 				continue
 			}
 			maps := mapNames(s.file)
-			excused := map[int]bool{}
+			harmless := map[int]bool{}
 			for _, group := range s.file.Comments {
 				if strings.Contains(group.Text(), "any order") {
 					line := s.fset.Position(group.End()).Line
-					excused[line], excused[line+1] = true, true
+					harmless[line], harmless[line+1] = true, true
 				}
 			}
 			ast.Inspect(s.file, func(n ast.Node) bool {
 				loop, ok := n.(*ast.RangeStmt)
-				if ok && maps[lastName(loop.X)] && !excused[s.fset.Position(loop.Pos()).Line] {
+				if ok && maps[lastName(loop.X)] && !harmless[s.fset.Position(loop.Pos()).Line] {
 					t.Errorf("P3: %s ranges over a map: sort the keys, or say why it may happen in any order", s.at(loop))
 				}
 				return true
