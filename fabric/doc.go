@@ -23,6 +23,7 @@
 // F5 is about what was sent; a peer that registers a region late has missed what came before (F4).
 // So a node registers the regions of a view before it tells anyone that it is ready for that view.
 //
-// The callbacks of Events come from the implementation's goroutines, one at a time per peer, and must
-// not block. Write, WriteWords, Send and Flush are called by one goroutine only and never block.
+// The callbacks of Events come from the implementation's goroutines, one at a time per peer, with no lock
+// held, and must not block. Write, WriteWords, Send and Flush are called by one goroutine at a time, which
+// may be one that runs a callback, and never block.
 package fabric

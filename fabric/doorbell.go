@@ -45,6 +45,10 @@ func (d *Doorbell) Work(work func() (again bool)) {
 	}
 }
 
+// Rung reports whether anyone rang since it was asked last. It is for one who is on duty for good and works
+// at times of his own.
+func (d *Doorbell) Rung() bool { return d.rings.Swap(1) > 1 }
+
 // Stop waits until nobody else works, and nobody will ever again. It is for the owner's goroutine, which
 // is not on duty.
 func (d *Doorbell) Stop() {

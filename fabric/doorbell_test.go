@@ -90,6 +90,20 @@ func TestDoorbellStop(t *testing.T) {
 	}
 }
 
+// One who is on duty for good sees each ring once.
+func TestDoorbellRung(t *testing.T) {
+	d := NewDoorbell()
+	for i, want := range []bool{false, true, false, true} {
+		if want {
+			d.Ring()
+			d.Answer(func() bool { t.Error("someone else worked"); return false }, 1)
+		}
+		if d.Rung() != want {
+			t.Errorf("look %d: rung %v", i, !want)
+		}
+	}
+}
+
 func BenchmarkDoorbell(b *testing.B) {
 	d := NewDoorbell()
 	work := func() bool { return false }

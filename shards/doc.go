@@ -7,8 +7,9 @@
 //	peers' rings, rows ---+  receive, acknowledge, +--> rings and rows of the peers (fabric)
 //	links, syncs ---------+  publish, deliver      +--> views: wedge, agree, install
 //
-// One goroutine calls Step (Run does it; the simulation calls Step itself, and then nothing in a whole
-// cluster runs in parallel). What other goroutines share with Step is guarded by one mutex, Node.mu, held
+// One goroutine at a time calls Step: Run, or one that has nothing else to do, a reader of the fabric whose
+// connection is drained (fabric.Doorbell); the simulation calls Step itself, and then nothing in a whole
+// cluster runs in parallel. What other goroutines share with Step is guarded by one mutex, Node.mu, held
 // for moments and never while another lock is taken; positions that readers need are atomic words.
 //
 // Subgroups with the same replicas share one order (Layout), so that what one node does is applied

@@ -78,7 +78,7 @@ func (c Config) withDefaults() Config {
 type Node struct {
 	cfg   Config
 	log   *slog.Logger
-	wake  chan struct{}
+	bell  *fabric.Doorbell
 	kick  chan struct{} // asks the syncing goroutine of Run
 	fatal chan error
 
@@ -150,7 +150,7 @@ const (
 // fabric, then call Start.
 func New(cfg Config) (*Node, error) {
 	n := &Node{
-		cfg: cfg.withDefaults(), wake: make(chan struct{}, 1), kick: make(chan struct{}, 1), fatal: make(chan error, 1),
+		cfg: cfg.withDefaults(), bell: fabric.NewDoorbell(), kick: make(chan struct{}, 1), fatal: make(chan error, 1),
 		room: make(chan struct{}), origins: map[ids.NodeID]origin{},
 	}
 	n.subs = make([]SubgroupStatus, n.cfg.Shards+1)
@@ -176,8 +176,12 @@ func (n *Node) Events() fabric.Events {
 		Down:    func(p ids.NodeID, err error) { n.post(event{kind: peerDown, peer: p, err: err}) },
 		Message: func(p ids.NodeID, msg []byte) { n.post(event{kind: peerMessage, peer: p, msg: msg}) },
 		Wake:    n.notify,
+		Drained: func() { n.bell.Answer(n.Step, stepsAtHand) },
 	}
 }
+
+// stepsAtHand is how often a goroutine that is not the node's own steps in one go.
+const stepsAtHand = 2
 
 // Start begins to look for the first view over the fabric.
 func (n *Node) Start(f fabric.Fabric) {
@@ -201,23 +205,14 @@ func (n *Node) post(e event) {
 
 // Woken reports whether something happened since it was asked last, so that Step has work: for those who call
 // Step themselves. Step is due at every half Heartbeat too.
-func (n *Node) Woken() bool {
-	select {
-	case <-n.wake:
-		return true
-	default:
-		return false
-	}
-}
+func (n *Node) Woken() bool { return n.bell.Rung() }
 
-func (n *Node) notify() {
-	select {
-	case n.wake <- struct{}{}:
-	default:
-	}
-}
+// notify says that there is something for Step to do.
+func (n *Node) notify() { n.bell.Ring() }
 
-// Run steps the node until ctx ends or it fails. It returns nil in the first case.
+// Run has the node stepped until ctx ends or it fails, and returns nil in the first case. Most steps are taken by
+// the goroutines of the fabric and of callers; Run takes what they leave, and the heartbeat. Nobody steps
+// before it is called or after it returned.
 func (n *Node) Run(ctx context.Context) error {
 	var syncer sync.WaitGroup
 	stop := make(chan struct{})
@@ -244,20 +239,22 @@ func (n *Node) Run(ctx context.Context) error {
 		syncer.Wait()
 		n.Close()
 	}()
-	timer := time.NewTimer(n.cfg.Heartbeat / 2)
-	defer timer.Stop()
+	beat := time.NewTicker(n.cfg.Heartbeat / 2)
+	defer beat.Stop()
+	n.bell.Work(n.Step)
 	for {
 		select {
 		case <-ctx.Done():
+			n.bell.Stop()
 			return nil
 		case err := <-n.fatal:
+			n.bell.Stop()
 			return err
-		case <-n.wake:
-		case <-timer.C:
+		case <-n.bell.Duty():
+			n.bell.Work(n.Step)
+		case <-beat.C:
+			n.notify()
 		}
-		for n.Step() {
-		}
-		timer.Reset(n.cfg.Heartbeat / 2)
 	}
 }
 
