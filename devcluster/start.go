@@ -132,15 +132,14 @@ func (f startFailure) Unwrap() []error { return []error{f.error, errStart} }
 func (s *starting) await(ctx context.Context) error {
 	ticker := time.NewTicker(poll)
 	defer ticker.Stop()
-	var last State
 	for {
 		select {
 		case <-s.exited:
 			return startFailure{s.explain()}
 		case <-ctx.Done():
-			return s.late(last)
+			return s.late(s.node.State(context.WithoutCancel(ctx)))
 		case <-ticker.C:
-			if last = s.node.State(ctx); last.Serving() {
+			if now := s.node.State(ctx); now.Serving() {
 				return nil
 			}
 		}
@@ -148,11 +147,11 @@ func (s *starting) await(ctx context.Context) error {
 }
 
 // late explains why the node does not serve yet.
-func (s *starting) late(last State) error {
+func (s *starting) late(now State) error {
 	why := "it does not answer yet"
-	if last.Status != nil {
-		if why = string(last.Status.Phase); last.Status.Reason != "" {
-			why += ": " + last.Status.Reason
+	if now.Status != nil {
+		if why = string(now.Status.Phase); now.Status.Reason != "" {
+			why += ": " + now.Status.Reason
 		}
 	}
 	return advice.Add(errs.New(errs.Unavailable, "node %d does not serve: %s", s.node.N, why), "less %s", advice.Quote(s.node.LogPath()))

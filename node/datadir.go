@@ -49,7 +49,7 @@ type DataDir struct {
 	Path        string
 	Created     time.Time
 	Shards      int
-	Incarnation uint32 // starts of this node so far, this one included (ND3)
+	Incarnation uint32 // of this start (ND3)
 	lock        *control.Lock
 }
 
@@ -98,7 +98,7 @@ func (d *DataDir) open(c Config) error {
 			return errs.Wrap(errs.IO, err, "make %s", dir)
 		}
 	}
-	d.Incarnation, err = nextIncarnation(d.Path)
+	d.Incarnation, err = nextIncarnation(d.Path, time.Now())
 	return err
 }
 
@@ -164,8 +164,10 @@ func (id identity) check(c Config) error {
 	return nil
 }
 
-// nextIncarnation counts this start, durably, before the node says a word to anybody (ND3).
-func nextIncarnation(dir string) (uint32, error) {
+// nextIncarnation chooses the number of this start and makes it durable, before the node says a word to anybody
+// (ND3). It is at least the time in seconds, so that a node whose data directory was lost, and which gets
+// everything back from the others, is not taken for one of its former lives.
+func nextIncarnation(dir string, now time.Time) (uint32, error) {
 	path := filepath.Join(dir, incarnationName)
 	var last uint64
 	text, err := os.ReadFile(path)
@@ -176,10 +178,10 @@ func nextIncarnation(dir string) (uint32, error) {
 	default:
 		if last, err = strconv.ParseUint(strings.TrimSpace(string(text)), 10, 32); err != nil || last == math.MaxUint32 {
 			err := errs.New(errs.Corrupt, "%s is damaged", path)
-			return 0, advice.Add(err, "write into it a number greater than all starts of this node so far, for example: echo 1000000 > %s", advice.Quote(path))
+			return 0, advice.Add(err, "if the clock of this machine is right, remove that file")
 		}
 	}
-	next := uint32(last + 1)
+	next := uint32(max(last+1, uint64(min(max(now.Unix(), 0), math.MaxUint32/2))))
 	return next, replaceFile(path, []byte(strconv.FormatUint(uint64(next), 10)+"\n"))
 }
 

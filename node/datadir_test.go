@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"dfs/advice"
 	"dfs/errs"
@@ -31,19 +32,33 @@ func mustOpen(t *testing.T, c Config) *DataDir {
 	return d
 }
 
-// ND3: incarnations grow with every start, also when the process of one was killed.
+// ND3: incarnations grow with every start, also when the process of one was killed, when the clock went back, and when
+// the data directory was lost.
 func TestIncarnationGrows(t *testing.T) {
 	c := testConfig(t)
-	for want := uint32(1); want < 5; want++ {
+	last := uint32(0)
+	for range 4 {
 		d := mustOpen(t, c)
-		if d.Incarnation != want || d.Shards != DefaultShards {
-			t.Errorf("ND3: start %d has incarnation %d, %d shards", want, d.Incarnation, d.Shards)
+		if d.Incarnation <= last || d.Shards != DefaultShards {
+			t.Errorf("ND3: incarnation %d after %d, %d shards", d.Incarnation, last, d.Shards)
 		}
+		last = d.Incarnation
 		if err := os.WriteFile(filepath.Join(c.Data, incarnationName+".tmp"), []byte("99"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if err := d.Close(); err != nil {
 			t.Fatal(err)
+		}
+	}
+	if next, err := nextIncarnation(c.Data, time.Unix(1000, 0)); err != nil || next != last+1 {
+		t.Errorf("ND3: the clock went back: incarnation %d after %d, %v", next, last, err)
+	}
+	if next, err := nextIncarnation(t.TempDir(), time.Now().Add(10*time.Second)); err != nil || next <= last {
+		t.Errorf("ND3: the directory was lost: incarnation %d after %d, %v", next, last, err)
+	}
+	for _, odd := range []time.Time{{}, time.Unix(1<<40, 0), time.Unix(-5, 0)} {
+		if next, err := nextIncarnation(t.TempDir(), odd); err != nil || next == 0 {
+			t.Errorf("ND3: at %v: incarnation %d, %v", odd, next, err)
 		}
 	}
 }

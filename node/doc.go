@@ -16,7 +16,8 @@
 //	     configuration.
 //	ND2  a data directory serves the one node, cluster and set of members that it was made for, in one process
 //	     at a time.
-//	ND3  each start has a greater incarnation than every one before, durable before the first message.
+//	ND3  each start has a greater incarnation than every one before, durable before the first message; also one
+//	     whose data directory was lost, unless the clock went back.
 //	ND4  an orderly stop takes the mount away first, then stops the engine, then closes the log: who was
 //	     answered stays answered.
 package node

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"dfs/advice"
 	"dfs/control"
 	"dfs/errs"
 	"dfs/fusefs"
@@ -24,8 +25,8 @@ type Options struct {
 
 // Times of a start and a stop.
 const (
-	quietStart = 3 * time.Second // a start that takes longer is explained in the log
-	lastSync   = 2 * time.Second // what a stop waits for other nodes to persist
+	quietStart = 3 * time.Second        // a start that takes longer is explained in the log
+	lastSync   = 500 * time.Millisecond // what a stop waits for other nodes to persist
 )
 
 // Run is one node of a cluster, from start to end: it returns nil after an orderly stop, which the end of ctx or
@@ -49,10 +50,21 @@ func Run(ctx context.Context, c Config, o Options) error {
 		n.log = o.Logger(c.level())
 	}
 	if err := n.open(listener); err != nil {
-		return err
+		return n.adviseDamage(err)
 	}
 	err = n.serve(ctx, o.Ready)
-	return errors.Join(err, n.close())
+	return n.adviseDamage(errors.Join(err, n.close()))
+}
+
+// adviseDamage says what to do about stored data that fails verification.
+func (n *instance) adviseDamage(err error) error {
+	if !errors.Is(err, errs.Corrupt) || advice.Of(err) != "" {
+		return err
+	}
+	if len(n.cfg.others()) == 0 {
+		return advice.Add(err, "dfs check --data %s   (then restore it from a backup)", advice.Quote(n.cfg.Data))
+	}
+	return advice.Add(err, "move %s away and start this node again: it gets everything from the others", advice.Quote(n.cfg.Data))
 }
 
 // serve runs engine and mount until ctx ends, somebody unmounts, or one of them fails.

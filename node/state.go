@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"dfs/advice"
 	"dfs/errs"
 	"dfs/hlc"
 	"dfs/views"
@@ -83,6 +82,5 @@ func (f *floorFile) close() error { return f.file.Close() }
 
 // damaged is the error for a small file that fails its checksum.
 func damaged(path string) error {
-	err := errs.New(errs.Corrupt, "%s is damaged", path)
-	return advice.Add(err, "restore the data directory from a backup, or make this node anew from the others")
+	return errs.New(errs.Corrupt, "%s is damaged", path)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -58,7 +59,7 @@ func mountedNodes() ([]string, error) {
 	}
 	var found []string
 	for _, m := range mounts {
-		if m.Type == mountpoint.Type && !slices.Contains(found, m.Source) {
+		if m.Type == mountpoint.Type && filepath.IsAbs(m.Source) && !slices.Contains(found, m.Source) {
 			found = append(found, m.Source)
 		}
 	}
@@ -107,7 +108,7 @@ func statusText(st *control.Status) string {
 		phase += ": " + st.Reason
 	}
 	line("node\t%d of cluster %s, %s", st.Node, st.Cluster, phase)
-	line("process\t%d, up %v, start %d, dfs %s", st.PID, st.Now.Sub(st.Started).Round(time.Second), st.Incarnation, st.Program)
+	line("process\t%d, up %v, dfs %s", st.PID, st.Now.Sub(st.Started).Round(time.Second), st.Program)
 	line("mount\t%s", orNone(st.Mount))
 	line("data\t%s", st.Data)
 	line("log\t%s in %d segments, %s not yet on disk, %s free", bytesText(st.Log.Bytes), st.Log.Segments,
