@@ -8,8 +8,8 @@
 //
 // Invariants
 //
-//	I1  a NodeID is never used again for another node of the same cluster.
+//	I1  0 is no node, no view, no inode and no version.
 //	I2  versions of one group compare in delivery order, over all views.
-//	I3  a Version is never a slot of the ring, a log position or a timestamp; those have types of
-//	    their own (multicast.Slot, versionlog.LSN, hlc.Timestamp).
+//	I3  a Version is made of a view and a message number that fit; MakeVersion panics otherwise. It is
+//	    never a slot of a ring, a log position or a timestamp: those have types of their own.
 package ids

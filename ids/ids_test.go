@@ -26,3 +26,27 @@ func TestVersionText(t *testing.T) {
 		}
 	}
 }
+
+// I1: what was never set is none.
+func TestNone(t *testing.T) {
+	if v := MakeVersion(0, 0); v != 0 || RootIno == 0 {
+		t.Fatalf("version 0.0 is %d, the root inode is %d", uint64(v), RootIno)
+	}
+}
+
+// I3: a number that does not fit is refused, not cut off.
+func TestMakeVersionRange(t *testing.T) {
+	for _, make := range []func(){
+		func() { MakeVersion(1, MaxSeq+1) },
+		func() { MakeVersion(MaxView+1, 0) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("I3: a version out of range was made")
+				}
+			}()
+			make()
+		}()
+	}
+}

@@ -13,6 +13,7 @@ import (
 // memLog is a log in memory for tests of the engine alone.
 type memLog struct {
 	mu   sync.Mutex
+	fail error // of Sync
 	recs []record.Record
 	lsns []versionlog.LSN
 	end  versionlog.LSN
@@ -32,7 +33,11 @@ func (l *memLog) Append(recs []record.Record) ([]versionlog.LSN, error) {
 	return out, nil
 }
 
-func (l *memLog) Sync() (versionlog.LSN, error) { return l.End(), nil }
+func (l *memLog) Sync() (versionlog.LSN, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.end, l.fail
+}
 
 func (l *memLog) End() versionlog.LSN {
 	l.mu.Lock()

@@ -225,6 +225,30 @@ func TestRestarts(t *testing.T) {
 	}
 }
 
+// G6: a sync that failed stops the replica; nothing is said to be persisted, then or later.
+func TestFailedSync(t *testing.T) {
+	c := newTestCluster(t, 1)
+	c.do(0, ids.Namespace, namespace.Init{}.Encode())
+	m := c.members[0]
+	if err := m.node.Sync(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	m.log.mu.Lock()
+	m.log.fail = errs.New(errs.IO, "the disk is broken")
+	m.log.mu.Unlock()
+	c.do(0, ids.Namespace, namespace.Create{Parent: ids.RootIno, Name: "f", Mode: 0o100644}.Encode())
+	if err := m.node.Sync(context.Background()); err == nil {
+		t.Error("G6: Sync returned well though the disk failed")
+	}
+	if err := <-m.ended; errs.KindOf(err) != errs.IO {
+		t.Errorf("G6: Run ended with %v", err)
+	}
+	if _, err := m.node.Submit(context.Background(), ids.Namespace, namespace.Init{}.Encode()); err == nil {
+		t.Error("G6: the replica takes operations")
+	}
+	m.ended <- nil
+}
+
 func BenchmarkClosedLoop(b *testing.B) {
 	c := newTestCluster(b, 3)
 	c.do(0, ids.Namespace, namespace.Init{}.Encode())

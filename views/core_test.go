@@ -274,3 +274,76 @@ func FuzzMessage(f *testing.F) {
 		_, _ = DecodeDurable(b)
 	})
 }
+
+// formed returns a cluster in which everyone is in the first view.
+func formed(t *testing.T) *cluster {
+	c := &cluster{t: t, rng: rand.New(rand.NewPCG(1, 1)), links: map[[2]int][][]byte{}, up: map[[2]int]bool{}, trims: map[ids.ViewID]*Trim{}}
+	for i := range clusterSize {
+		c.nodes = append(c.nodes, &node{id: i})
+	}
+	for i := range c.nodes {
+		c.start(i)
+		c.drain(c.nodes[i])
+	}
+	for a := range c.nodes {
+		for b := range a {
+			c.makeLink(a, b)
+		}
+	}
+	c.settle()
+	return c
+}
+
+func (c *cluster) settle() {
+	c.t.Helper()
+	for i := 0; !c.settled(); i++ {
+		if i > 100_000 {
+			c.t.Fatal("no view")
+		}
+		c.step()
+	}
+}
+
+// V2: a view that was left is not entered again, though the link that broke is back at once.
+func TestWedgedStaysWedged(t *testing.T) {
+	c := formed(t)
+	before := c.nodes[0].active
+	c.breakLink(0, 1)
+	c.makeLink(0, 1)
+	for i, n := range c.nodes[:2] {
+		if n.core.Active() || n.open {
+			t.Errorf("V2: node %d goes on in view %d", i+1, n.active)
+		}
+	}
+	c.settle()
+	for i, n := range c.nodes {
+		if n.active <= before {
+			t.Errorf("V2: node %d is in view %d again", i+1, n.active)
+		}
+	}
+}
+
+// V4: a proposal that rests on an earlier attempt of a member is not obeyed by it.
+func TestProposalOfOldAttempt(t *testing.T) {
+	c := formed(t)
+	c.breakLink(1, 2) // both begin a new attempt
+	n := c.nodes[1]
+	plan := message{kind: proposeMsg, plan: proposal{
+		number: 1 << 40, base: n.durable.View.ID, source: 1, attempts: []uint64{1, n.core.attempt - 1, 1},
+		view: View{ID: n.durable.View.ID + 1, Members: n.durable.View.Members},
+	}}
+	answers := func() int {
+		effects, err := n.core.Message(1, plan.encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(effects)
+	}
+	if got := answers(); got != 0 || n.core.phase != reporting {
+		t.Errorf("V4: an old attempt's proposal had %d effects, phase %d", got, n.core.phase)
+	}
+	plan.plan.attempts[1]++
+	if got := answers(); got == 0 || n.core.phase != planned {
+		t.Errorf("V4: the present attempt's proposal had no effect, phase %d", n.core.phase)
+	}
+}

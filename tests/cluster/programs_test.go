@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -74,7 +73,7 @@ const memoryLimit = 400 << 20
 // A source tree of about 10,000 files is the same on all mounts, and the nodes stay small; overwriting one
 // file again and again does not make them grow.
 func TestSourceTree(t *testing.T) {
-	src := filepath.Join(runtime.GOROOT(), "src")
+	src := filepath.Join(strings.TrimSpace(run(t, ".", "go", "env", "GOROOT")), "src")
 	want, files := hashTree(t, src)
 	if files < 5000 {
 		t.Fatalf("only %d files in %s", files, src)
