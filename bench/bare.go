@@ -1,14 +1,20 @@
 package bench
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"dfs/ids"
+
+	"golang.org/x/sys/unix"
 )
 
 // bare is a member of a group without protocol, over plain TCP. What it reaches is what the machine allows
@@ -22,6 +28,7 @@ type bare struct {
 	in    []net.Conn // from each sender
 	moved atomic.Uint64
 	times chan Histogram // of ask, when it is over
+	file  *syncedFile    // if the load says Sync
 	done  sync.WaitGroup
 }
 
@@ -37,8 +44,13 @@ func splitAddr(s string) (fabric, raw string) {
 }
 
 // newBare connects to all that this member sends to. All members do so at once.
-func newBare(load Load, rank ids.Rank, addrs []string, l net.Listener) (*bare, error) {
+func newBare(load Load, rank ids.Rank, addrs []string, l net.Listener, dir string) (_ *bare, err error) {
 	b := &bare{load: load, rank: rank, times: make(chan Histogram, 1)}
+	if load.Sync {
+		if b.file, err = newSyncedFile(filepath.Join(dir, fmt.Sprintf("bare%d", rank+1))); err != nil {
+			return nil, err
+		}
+	}
 	expect := load.Senders
 	if int(rank) < load.Senders {
 		expect--
@@ -113,6 +125,9 @@ func (b *bare) ask(counting *atomic.Bool) {
 				return
 			}
 		}
+		if b.file != nil && b.file.add(p) != nil {
+			return
+		}
 		for _, conn := range b.out {
 			if _, err := io.ReadFull(conn, a); err != nil {
 				return
@@ -132,10 +147,48 @@ func (b *bare) answer(conn net.Conn) {
 		if _, err := io.ReadFull(conn, p); err != nil {
 			return
 		}
+		if b.file != nil && b.file.add(p) != nil {
+			return
+		}
 		if _, err := conn.Write(a); err != nil {
 			return
 		}
 	}
+}
+
+// syncedFile is appended to and synced.
+type syncedFile struct {
+	mu sync.Mutex
+	f  *os.File
+	at int64
+}
+
+// syncedSize is allocated beforehand, as a log would do; after it, the file is written from the start.
+const syncedSize = 64 << 20
+
+func newSyncedFile(name string) (*syncedFile, error) {
+	f, err := os.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(unix.Fallocate(int(f.Fd()), 0, 0, syncedSize), f.Sync()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &syncedFile{f: f}, nil
+}
+
+// add writes p behind what was written before and makes it durable.
+func (s *syncedFile) add(p []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at+int64(len(p)) > syncedSize {
+		s.at = 0
+	}
+	if _, err := s.f.WriteAt(p, s.at); err != nil {
+		return err
+	}
+	s.at += int64(len(p))
+	return unix.Fdatasync(int(s.f.Fd()))
 }
 
 func (b *bare) write(c net.Conn) {
@@ -166,4 +219,7 @@ func (b *bare) close() {
 		_ = c.Close()
 	}
 	b.done.Wait()
+	if b.file != nil {
+		_ = b.file.f.Close()
+	}
 }

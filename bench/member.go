@@ -24,6 +24,9 @@ type Load struct {
 	Ring    int           // bytes of a ring
 	WarmUp  time.Duration // before counting
 	Time    time.Duration // of counting
+
+	Clients int  // of replication: how many a sender has
+	Sync    bool // of replication: wait for persistence
 }
 
 // opLimit is up to which size a message is an operation without data: as in the filesystem, where names and

@@ -20,6 +20,7 @@ import (
 // it answers each with one line:
 //
 //	join     the members' addresses; answered when all links are up
+//	engine   as join, but the process hosts a whole engine instead; answered when it serves
 //	prepare  make the member of a case; answered when peers may write
 //	go       measure; answered with the Count. The member goes on serving the others
 //	end      the case is over
@@ -30,7 +31,8 @@ import (
 type order struct {
 	Do    string
 	Rank  ids.Rank
-	Addrs []string   // join
+	Addrs []string   // join, engine
+	Dir   string     // engine: where log and index go
 	Raw   bool       // prepare: bare sockets instead of a group
 	View  ids.ViewID // prepare: another one for each case
 	Load  Load       // prepare
@@ -49,12 +51,15 @@ type reply struct {
 type worker struct {
 	rank     ids.Rank
 	addrs    []string
+	dir      string
 	listener net.Listener
 	raw      net.Listener // for bare sockets
 	fab      *tcp.Fabric
 	ups      chan struct{}
 	current  atomic.Pointer[member]
 	bare     *bare
+	engine   *engine
+	load     Load // of the engine
 }
 
 // Work is the whole life of a worker process.
@@ -71,11 +76,7 @@ func Work(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err := enc.Encode(reply{Addr: w.listener.Addr().String() + " " + w.raw.Addr().String()}); err != nil {
 		return err
 	}
-	defer func() {
-		if w.fab != nil {
-			_ = w.fab.Close()
-		}
-	}()
+	defer w.close()
 	orders := json.NewDecoder(in)
 	for {
 		var o order
@@ -95,14 +96,31 @@ func Work(ctx context.Context, in io.Reader, out io.Writer) error {
 	}
 }
 
+func (w *worker) close() {
+	if w.fab != nil {
+		_ = w.fab.Close()
+	}
+	if w.engine != nil {
+		_ = w.engine.close()
+	}
+}
+
 func (w *worker) obey(ctx context.Context, o order, r *reply) (err error) {
 	switch o.Do {
 	case "join":
 		return w.join(ctx, o)
+	case "engine":
+		w.rank, w.addrs, w.dir = o.Rank, o.Addrs, o.Dir
+		w.engine, err = startEngine(ctx, o.Dir, o.Rank, o.Addrs, w.listener)
+		return err
 	case "prepare":
 		if o.Raw {
-			w.bare, err = newBare(o.Load, w.rank, w.addrs, w.raw)
+			w.bare, err = newBare(o.Load, w.rank, w.addrs, w.raw, w.dir)
 			return err
+		}
+		if w.engine != nil {
+			w.load = o.Load
+			return nil
 		}
 		m, err := newMember(o.Load, w.rank, o.View, w.fab)
 		if err != nil {
@@ -118,6 +136,10 @@ func (w *worker) obey(ctx context.Context, o order, r *reply) (err error) {
 		defer stop()
 		if w.bare != nil {
 			r.Count, err = w.bare.measure()
+			return err
+		}
+		if w.engine != nil {
+			r.Count, err = w.engine.measure(ctx, w.load)
 			return err
 		}
 		m := w.current.Load()

@@ -13,9 +13,10 @@ func newBench(e *env) *cobra.Command {
 		Short: "Measure speed",
 		Long:  benchHelp,
 		Example: `  dfs bench multicast                # messages between three processes
-  dfs bench multicast --in-process   # the cores alone`,
+  dfs bench multicast --in-process   # the cores alone
+  dfs bench replication              # with log and index`,
 		RunE: group,
 	}
-	bench.AddCommand(newBenchMulticast(e), newBenchMember(e))
+	bench.AddCommand(newBenchMulticast(e), newBenchReplication(e), newBenchMember(e))
 	return bench
 }

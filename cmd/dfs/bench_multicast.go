@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os/exec"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -37,20 +36,10 @@ sending to delivery. Beside the rate stands its ratio to what bare TCP moves bet
 			if c.Senders, err = parseSenders(senders, c.Members); err != nil {
 				return err
 			}
-			self, err := program()
-			if err != nil {
+			if c.Worker, err = e.benchWorker(); err != nil {
 				return err
 			}
-			c.Worker = func(ctx context.Context) *exec.Cmd {
-				w := exec.CommandContext(ctx, self, "bench", "member")
-				w.Stderr = e.stderr
-				return w
-			}
-			c.Progress = func(text string) {
-				if !asJSON {
-					e.say("%s", text)
-				}
-			}
+			c.Progress = e.benchProgress(asJSON)
 			rows, err := c.Run(cmd.Context())
 			if err != nil {
 				return err
