@@ -7,38 +7,91 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"dfs/errs"
 )
 
-// killPoll is how often a caller that was interrupted is asked whether it is being killed. The kernel tells of
-// the first signal only, and most are not deadly (the Go runtime sends itself SIGURG all day).
+// caller is the context of one request. It ends when the caller is being killed or the mount goes away, and only
+// then: a call on a file that returns EINTR for a mere SIGCHLD breaks programs. Whoever is killed does not see the
+// answer, so it may stop waiting even where the operation happens afterwards.
+//
+// The kernel tells of the first signal only, whatever it is. So the context ends with the first signal, which
+// costs nothing to wait for, and whoever was waiting asks again whether to go on: then the context changes to one
+// that watches the caller's thread.
+type caller struct {
+	f       *filesystem
+	signal  <-chan struct{} // closed by the first signal
+	thread  uint32
+	patient context.Context // after the first signal
+	stop    context.CancelFunc
+}
+
+func (f *filesystem) caller(signal <-chan struct{}, h *fuse.InHeader) *caller {
+	return &caller{f: f, signal: signal, thread: h.Pid}
+}
+
+// end releases what the context needed.
+func (c *caller) end() {
+	if c.stop != nil {
+		c.stop()
+	}
+}
+
+// Deadline, Done, Err and Value make it a context.
+func (c *caller) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+// Done is closed when the caller may be gone.
+func (c *caller) Done() <-chan struct{} {
+	if c.patient != nil {
+		return c.patient.Done()
+	}
+	return c.signal
+}
+
+// Err says whether Done is closed.
+func (c *caller) Err() error {
+	if c.patient != nil {
+		return c.patient.Err()
+	}
+	select {
+	case <-c.signal:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
+
+// Value returns nothing.
+func (c *caller) Value(any) any { return nil }
+
+// goOn says whether what was interrupted with err should be tried once more.
+func goOn(ctx context.Context, err error) bool {
+	c, ok := ctx.(*caller)
+	if !ok || err == nil || c.patient != nil || kindOf(err) != errs.Interrupted {
+		return false
+	}
+	c.patient, c.stop = context.WithCancel(c.f.ctx)
+	go watch(c.patient, c.stop, c.thread)
+	return true
+}
+
+// killPoll is how often a caller that got a signal is asked whether it is being killed.
 const killPoll = 50 * time.Millisecond
 
-// patience returns a context for a request that may wait. It ends when the caller is being killed or the mount
-// goes away, and only then: a call on a file that returns EINTR for a mere SIGCHLD breaks programs. Whoever is
-// killed does not see the answer, so it may stop waiting even where the operation happens afterwards.
-func (f *filesystem) patience(cancel <-chan struct{}, thread uint32) (context.Context, context.CancelFunc) {
-	ctx, stop := context.WithCancel(f.ctx)
-	if cancel == nil {
-		return ctx, stop
-	}
-	go func() {
+// watch calls stop once the thread is being killed.
+func watch(ctx context.Context, stop context.CancelFunc, thread uint32) {
+	tick := time.NewTicker(killPoll)
+	defer tick.Stop()
+	for !killed(thread) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-cancel:
+		case <-tick.C:
 		}
-		tick := time.NewTicker(killPoll)
-		defer tick.Stop()
-		for !killed(thread) {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-		}
-		stop()
-	}()
-	return ctx, stop
+	}
+	stop()
 }
 
 // killed says whether a thread is about to die. A deadly signal makes SIGKILL pending for each thread of the

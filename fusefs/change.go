@@ -49,8 +49,8 @@ func (f *filesystem) make(cancel <-chan struct{}, h *fuse.InHeader, op namespace
 	if err := freshName(op.Name); err != nil {
 		return err
 	}
-	ctx, stop := f.patience(cancel, h.Pid)
-	defer stop()
+	ctx := f.caller(cancel, h)
+	defer ctx.end()
 	op.Parent, op.UID, op.GID, op.Exclusive = parent.ino, h.Uid, h.Gid, true
 	res, err := f.do(ctx, ids.Namespace, op.Encode())
 	if err != nil {
@@ -101,8 +101,8 @@ func (f *filesystem) link(cancel <-chan struct{}, in *fuse.LinkIn, name string, 
 	if err := freshName(name); err != nil {
 		return err
 	}
-	ctx, stop := f.patience(cancel, in.Pid)
-	defer stop()
+	ctx := f.caller(cancel, &in.InHeader)
+	defer ctx.end()
 	res, err := f.do(ctx, ids.Namespace, namespace.Link{Ino: n.ino, Parent: parent.ino, Name: name}.Encode())
 	if err != nil {
 		return err
@@ -133,8 +133,8 @@ func (f *filesystem) remove(cancel <-chan struct{}, h *fuse.InHeader, name strin
 	if err != nil {
 		return err
 	}
-	ctx, stop := f.patience(cancel, h.Pid)
-	defer stop()
+	ctx := f.caller(cancel, h)
+	defer ctx.end()
 	_, err = f.do(ctx, ids.Namespace, op(parent.ino))
 	return f.nameError(name, err)
 }
@@ -163,8 +163,8 @@ func (f *filesystem) rename(cancel <-chan struct{}, in *fuse.RenameIn, oldName, 
 	if err := freshName(newName); err != nil {
 		return err
 	}
-	ctx, stop := f.patience(cancel, in.Pid)
-	defer stop()
+	ctx := f.caller(cancel, &in.InHeader)
+	defer ctx.end()
 	op := namespace.Rename{OldParent: from.ino, OldName: oldName, NewParent: to.ino, NewName: newName, Flags: flags, UID: in.Uid, GID: in.Gid}
 	_, err = f.do(ctx, ids.Namespace, op.Encode())
 	return f.nameError(oldName, err)
@@ -196,8 +196,8 @@ func (f *filesystem) changeInode(cancel <-chan struct{}, h *fuse.InHeader, op fu
 	if err != nil {
 		return err
 	}
-	ctx, stop := f.patience(cancel, h.Pid)
-	defer stop()
+	ctx := f.caller(cancel, h)
+	defer ctx.end()
 	_, err = f.do(ctx, ids.Namespace, op(n.ino))
 	return gone(n, err)
 }
@@ -211,8 +211,8 @@ func (f *filesystem) GetXAttr(cancel <-chan struct{}, h *fuse.InHeader, attr str
 	if n.sort == sortHistory || n.sort == sortTrail {
 		return 0, f.fail("getxattr", errs.NoAttribute)
 	}
-	ctx, stop := f.asks(cancel, h, n)
-	defer stop()
+	ctx := f.caller(cancel, h)
+	defer ctx.end()
 	r, err := f.names(ctx, n)
 	if err != nil {
 		return 0, f.fail("getxattr", err)
@@ -233,8 +233,8 @@ func (f *filesystem) ListXAttr(cancel <-chan struct{}, h *fuse.InHeader, dest []
 	if n.sort == sortHistory || n.sort == sortTrail {
 		return 0, fuse.OK
 	}
-	ctx, stop := f.asks(cancel, h, n)
-	defer stop()
+	ctx := f.caller(cancel, h)
+	defer ctx.end()
 	r, err := f.names(ctx, n)
 	if err != nil {
 		return 0, f.fail("listxattr", err)

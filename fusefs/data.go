@@ -28,8 +28,8 @@ func (f *filesystem) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (
 	if h == nil || h.dir != nil {
 		return nil, fuse.EBADF
 	}
-	ctx, stop := f.asks(cancel, &in.InHeader, h.n)
-	defer stop()
+	ctx := f.caller(cancel, &in.InHeader)
+	defer ctx.end()
 	n, err := f.read(ctx, h.n, int64(in.Offset), buf)
 	if err != nil {
 		return nil, f.fail("read", err)
@@ -97,8 +97,8 @@ func (f *filesystem) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte
 		return 0, fuse.EINVAL // the request is shorter than it says
 	}
 	data = data[:in.Size]
-	ctx, stop := f.patience(cancel, in.Pid)
-	defer stop()
+	ctx := f.caller(cancel, &in.InHeader)
+	defer ctx.end()
 	if err := f.write(ctx, h, in, data); err != nil {
 		return 0, f.fail("write", err)
 	}
@@ -122,7 +122,7 @@ func (f *filesystem) write(ctx context.Context, h *handle, in *fuse.WriteIn, dat
 	if in.Flags&syscall.O_APPEND != 0 && in.WriteFlags&fuse.WRITE_CACHE == 0 {
 		op, done = objects.Append{Ino: n.ino}.Encode(), func(res Result) { f.appended(n.ino, in.Offset, res) }
 	}
-	call, err := f.store.Submit(ctx, f.store.DataShard(n.ino), op, data)
+	call, err := f.submit(ctx, f.store.DataShard(n.ino), op, data)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (f *filesystem) write(ctx context.Context, h *handle, in *fuse.WriteIn, dat
 		return errs.New(k, "write")
 	}
 	if synced {
-		return f.store.Sync(ctx)
+		return f.persist(ctx)
 	}
 	return nil
 }
@@ -154,7 +154,7 @@ func (f *filesystem) appended(ino ids.Ino, assumed uint64, res Result) {
 
 // killPrivileges takes set-user-id, set-group-id and capabilities off a file that a stranger changes.
 func (f *filesystem) killPrivileges(ctx context.Context, n *node) {
-	r, err := f.store.Now(ctx, ids.Namespace)
+	r, err := f.now(ctx, ids.Namespace)
 	if err != nil {
 		return // the write that follows fails the same way
 	}
@@ -174,8 +174,8 @@ func (f *filesystem) Lseek(cancel <-chan struct{}, in *fuse.LseekIn, out *fuse.L
 	if h == nil || h.dir != nil {
 		return fuse.EBADF
 	}
-	ctx, stop := f.asks(cancel, &in.InHeader, h.n)
-	defer stop()
+	ctx := f.caller(cancel, &in.InHeader)
+	defer ctx.end()
 	r, err := f.contents(ctx, h.n)
 	if err != nil {
 		return f.fail("lseek", err)
@@ -218,8 +218,8 @@ func (f *filesystem) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fus
 	default:
 		return f.fail("fallocate", errs.NotSupported)
 	}
-	ctx, stop := f.patience(cancel, in.Pid)
-	defer stop()
+	ctx := f.caller(cancel, &in.InHeader)
+	defer ctx.end()
 	h.changed(runWrote)
 	_, err := f.do(ctx, f.store.DataShard(ino), op.Encode())
 	return f.fail("fallocate", err)
@@ -241,8 +241,8 @@ func (f *filesystem) CopyFileRange(cancel <-chan struct{}, in *fuse.CopyFileRang
 	}
 	const most = 1<<32 - 4096 // the reply has 32 bits
 	op := objects.Clone{Src: src.n.ino, SrcOff: int64(in.OffIn), Dst: dst.n.ino, DstOff: int64(in.OffOut), Len: int64(min(in.Len, most))}
-	ctx, stop := f.patience(cancel, in.Pid)
-	defer stop()
+	ctx := f.caller(cancel, &in.InHeader)
+	defer ctx.end()
 	dst.changed(runWrote)
 	res, err := f.do(ctx, sub, op.Encode())
 	if err != nil {

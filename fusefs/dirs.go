@@ -50,8 +50,8 @@ func (f *filesystem) OpenDir(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.
 	if err != nil {
 		return f.fail("opendir", err)
 	}
-	ctx, stop := f.asks(cancel, &in.InHeader, n)
-	defer stop()
+	ctx := f.caller(cancel, &in.InHeader)
+	defer ctx.end()
 	d := &dirStream{open: func(ctx context.Context) (lister, error) { return f.lister(ctx, n) }}
 	f.nodes.open(n)
 	if err := d.rewind(ctx); err != nil {
@@ -232,8 +232,8 @@ func (f *filesystem) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.
 	if h == nil {
 		return fuse.EBADF
 	}
-	ctx, stop := f.asks(cancel, &in.InHeader, h.n)
-	defer stop()
+	ctx := f.caller(cancel, &in.InHeader)
+	defer ctx.end()
 	return f.fail("readdir", h.dir.read(ctx, in.Offset, func(e dirEntry, after uint64) bool {
 		return out.AddDirEntry(f.line(h, e, after))
 	}))
@@ -246,8 +246,8 @@ func (f *filesystem) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *f
 	if h == nil {
 		return fuse.EBADF
 	}
-	ctx, stop := f.asks(cancel, &in.InHeader, h.n)
-	defer stop()
+	ctx := f.caller(cancel, &in.InHeader)
+	defer ctx.end()
 	return f.fail("readdir", h.dir.read(ctx, in.Offset, func(e dirEntry, after uint64) bool {
 		entry := out.AddDirLookupEntry(f.line(h, e, after))
 		if entry == nil {
@@ -284,7 +284,7 @@ func (f *filesystem) StatFs(cancel <-chan struct{}, h *fuse.InHeader, out *fuse.
 
 // at returns the namespace as of a moment, or says why there is none.
 func (f *filesystem) at(ctx context.Context, t hlc.Timestamp) (index.Reader, error) {
-	r, err := f.store.At(ctx, ids.Namespace, t)
+	r, err := f.pastOf(ctx, ids.Namespace, t)
 	if err != nil {
 		return nil, errs.Wrap(kindOf(err), err, "as of %v", t)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"dfs/errs"
+	"dfs/hlc"
 	"dfs/ids"
 	"dfs/index"
 )
@@ -75,9 +76,9 @@ func (f *filesystem) node(id uint64) (*node, error) {
 // reader returns the records of a subgroup as of the node's moment.
 func (f *filesystem) reader(ctx context.Context, n *node, sub ids.Subgroup) (index.Reader, error) {
 	if n.sort == sortPast {
-		return f.store.At(ctx, sub, n.at)
+		return f.pastOf(ctx, sub, n.at)
 	}
-	return f.store.Now(ctx, sub)
+	return f.now(ctx, sub)
 }
 
 // names returns the namespace as of the node's moment.
@@ -96,23 +97,57 @@ func (f *filesystem) contents(ctx context.Context, n *node) (index.Reader, error
 	return f.reader(ctx, n, f.store.DataShard(n.ino))
 }
 
-// do submits an operation and waits for its result.
-func (f *filesystem) do(ctx context.Context, sub ids.Subgroup, op []byte) (Result, error) {
-	call, err := f.store.Submit(ctx, sub, op)
-	if err != nil {
-		return Result{}, err
+// now, pastOf, persist, submit and await are the Store's, but a signal that does not kill the caller does not end
+// them.
+func (f *filesystem) now(ctx context.Context, sub ids.Subgroup) (index.Reader, error) {
+	r, err := f.store.Now(ctx, sub)
+	if goOn(ctx, err) {
+		return f.store.Now(ctx, sub)
 	}
+	return r, err
+}
+
+func (f *filesystem) pastOf(ctx context.Context, sub ids.Subgroup, at hlc.Timestamp) (index.Reader, error) {
+	r, err := f.store.At(ctx, sub, at)
+	if goOn(ctx, err) {
+		return f.store.At(ctx, sub, at)
+	}
+	return r, err
+}
+
+func (f *filesystem) persist(ctx context.Context) error {
+	err := f.store.Sync(ctx)
+	if goOn(ctx, err) {
+		return f.store.Sync(ctx)
+	}
+	return err
+}
+
+func (f *filesystem) submit(ctx context.Context, sub ids.Subgroup, op []byte, data ...[]byte) (Call, error) {
+	call, err := f.store.Submit(ctx, sub, op, data...)
+	if goOn(ctx, err) {
+		return f.store.Submit(ctx, sub, op, data...)
+	}
+	return call, err
+}
+
+func await(ctx context.Context, call Call) (Result, error) {
 	res, err := call.Wait(ctx)
-	if err == nil && res.Kind != errs.OK {
-		err = res.Kind
+	if goOn(ctx, err) {
+		return call.Wait(ctx)
 	}
 	return res, err
 }
 
-// asks returns a context for a request. If nothing has to be waited for it is cheap.
-func (f *filesystem) asks(cancel <-chan struct{}, h *fuse.InHeader, n *node) (context.Context, context.CancelFunc) {
-	if n.live() && n.writes.quiet() && f.store.NowReady() {
-		return f.ctx, func() {}
+// do submits an operation and waits for its result.
+func (f *filesystem) do(ctx context.Context, sub ids.Subgroup, op []byte) (Result, error) {
+	call, err := f.submit(ctx, sub, op)
+	if err != nil {
+		return Result{}, err
 	}
-	return f.patience(cancel, h.Pid)
+	res, err := await(ctx, call)
+	if err == nil && res.Kind != errs.OK {
+		err = res.Kind
+	}
+	return res, err
 }

@@ -36,7 +36,7 @@ func virtualIno(key nodeKey) uint64 {
 
 // virtualAttr fills the attributes of @history and what is below: who may read the directory may read it.
 func (f *filesystem) virtualAttr(ctx context.Context, n *node, out *fuse.Attr) error {
-	r, err := f.store.Now(ctx, ids.Namespace)
+	r, err := f.now(ctx, ids.Namespace)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func versionKey(trail *node, ino ids.Ino, at hlc.Timestamp) nodeKey {
 
 // listHistory lists the names in @history: those that the directory has, and those that it had.
 func (f *filesystem) listHistory(ctx context.Context, n *node) (lister, error) {
-	r, err := f.store.Now(ctx, ids.Namespace)
+	r, err := f.now(ctx, ids.Namespace)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ func stack() string { return string(debug.Stack()) }
 // writes that are not delivered yet. A reader thread answers such a request itself (U6).
 func (f *filesystem) inline(h header, request []byte) bool {
 	switch h.opcode {
-	case opForget, opBatchForget, opInterrupt, opStatfs, opDestroy:
+	case opForget, opBatchForget, opInterrupt, opInit, opPoll, opDestroy:
 		return true
 	case opLookup:
 		// Names with @ may lead into the past, which may have to be waited for.

@@ -175,8 +175,7 @@ func TestRemoteWritesAreSeen(t *testing.T) {
 }
 
 func TestCopyFileRange(t *testing.T) {
-	m := mount(t)
-	m.store.shards = 1
+	m := mount(t, func(c *Config) { c.Store.(*fake).shards = 1 })
 	text := strings.Repeat("0123456789", 100_000)
 	write(t, filepath.Join(m.dir, "a"), text)
 	before := len(*m.store.data.Load())

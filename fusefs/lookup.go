@@ -26,8 +26,8 @@ func (f *filesystem) lookup(cancel <-chan struct{}, h *fuse.InHeader, name strin
 	if err != nil {
 		return err
 	}
-	ctx, stop := f.asks(cancel, h, parent)
-	defer stop()
+	ctx := f.caller(cancel, h)
+	defer ctx.end()
 	switch parent.sort {
 	case sortPast:
 		return f.lookupPast(ctx, parent, name, out)
@@ -41,7 +41,7 @@ func (f *filesystem) lookup(cancel <-chan struct{}, h *fuse.InHeader, name strin
 			return err
 		}
 	}
-	r, err := f.store.Now(ctx, ids.Namespace)
+	r, err := f.now(ctx, ids.Namespace)
 	if err != nil {
 		return err
 	}
@@ -120,8 +120,8 @@ func (f *filesystem) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fu
 	if err != nil {
 		return f.fail("getattr", err)
 	}
-	ctx, stop := f.asks(cancel, &in.InHeader, n)
-	defer stop()
+	ctx := f.caller(cancel, &in.InHeader)
+	defer ctx.end()
 	if n.sort == sortPast {
 		out.SetTimeout(pastValid)
 	}
@@ -213,8 +213,8 @@ func (f *filesystem) Readlink(cancel <-chan struct{}, h *fuse.InHeader) ([]byte,
 	if err != nil {
 		return nil, f.fail("readlink", err)
 	}
-	ctx, stop := f.asks(cancel, h, n)
-	defer stop()
+	ctx := f.caller(cancel, h)
+	defer ctx.end()
 	r, err := f.names(ctx, n)
 	if err != nil {
 		return nil, f.fail("readlink", err)

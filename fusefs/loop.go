@@ -2,199 +2,269 @@ package fusefs
 
 import (
 	"encoding/binary"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
 
-// The layout of what the kernel sends, as far as the loop looks into it: fuse_in_header and the fixed part of
-// fuse_read_in, which LISTXATTR, GETXATTR and IOCTL share in their place for the size of the reply.
-const (
-	inHeaderSize  = 40
-	outHeaderSize = 16
-	headRoom      = 4096 // a reader's buffer must hold more than the data: the header and the fixed part
-	smallRequest  = 4096
-	smallReply    = 8192 // READLINK and everything with a fixed size
-)
-
-// header is the part of fuse_in_header that decides how a request is served.
-type header struct {
-	length, opcode uint32
-	unique, node   uint64
-}
-
-func parseHeader(b []byte) (header, bool) {
-	if len(b) < inHeaderSize {
-		return header{}, false
-	}
-	h := header{
-		length: binary.NativeEndian.Uint32(b), opcode: binary.NativeEndian.Uint32(b[4:]),
-		unique: binary.NativeEndian.Uint64(b[8:]), node: binary.NativeEndian.Uint64(b[16:]),
-	}
-	return h, int(h.length) == len(b)
-}
-
-// replySize returns how many bytes the reply to a request may take.
-func (h header) replySize(request []byte) int {
-	at := 0
-	switch h.opcode {
-	case opRead, opReaddir, opReaddirplus:
-		at = inHeaderSize + 16
-	case opGetxattr, opListxattr:
-		at = inHeaderSize
-	case opIoctl:
-		at = inHeaderSize + 28
-	}
-	if at == 0 || len(request) < at+4 {
-		return smallReply
-	}
-	return smallReply + int(min(binary.NativeEndian.Uint32(request[at:]), maxIO))
-}
-
-// loop serves one connection to the kernel: two threads, each locked to its goroutine, read requests without
-// blocking and poll(2) when there are none. What can be answered at once is answered on the spot, without any
-// switch of goroutines; what may wait is handed to a goroutine of its own, so that the readers are always
-// there for the rest (U6).
+// loop serves one connection to the kernel (U6). Two readers wait for requests, each with epoll on an instance of
+// its own, so that a request wakes one of them only, and then read without blocking. Whoever has read a request
+// answers it: nothing changes from one goroutine to another. A request that may have to wait is answered apart:
+// its goroutine gives its place as a reader up for the time, and if nobody else waits for requests then, a new
+// goroutine takes the place. So there is always a reader, and a lone caller is served by a lone thread.
 //
-// More readers do not help: a request that waits holds none of them, and idle ones cost wake-ups.
+// More places do not help: they are for the moment between a request and the next reader.
 type loop struct {
 	fd       int
 	protocol *fuse.ProtocolServer
-	// inline says whether a request can be answered without waiting. If it can but may take a while, busy
-	// decides: the other reader must be free then.
-	inline func(h header, request []byte) bool
-	log    func(msg string, args ...any)
+	inline   func(h header, request []byte) bool // says that a request can be answered without waiting
+	log      func(msg string, args ...any)
 
-	busy    atomic.Int32 // readers that are answering a request on the spot
-	readers sync.WaitGroup
-	workers sync.WaitGroup
-	large   sync.Pool // *[]byte of maxIO+headRoom
-	small   sync.Pool // *[]byte of smallReply
-	once    sync.Once
-	ready   chan struct{} // closed when the first request, INIT, was answered
-	failed  atomic.Pointer[error]
+	large sync.Pool // *[]byte of maxIO+headRoom
+	small sync.Pool // *[]byte of smallReply
 
-	inlined, handed atomic.Uint64
+	mu       sync.Mutex
+	vacant   []*place
+	reading  int                 // places that are taken
+	apart    map[uint64]struct{} // requests that are being answered apart, by the kernel's number
+	ended    bool
+	err      error // why the connection ended, nil if by unmounting
+	greeted  bool
+	ready    chan struct{} // closed when INIT was answered, or the connection ended before
+	gone     chan struct{} // closed when the connection has ended
+	serving  sync.WaitGroup
+	inlined  atomic.Uint64
+	detached atomic.Uint64
 }
 
-const readerThreads = 2
+// place is what it takes to be a reader.
+type place struct {
+	epoll     int
+	in, reply *[]byte
+}
+
+const places = 2
 
 func newLoop(fd int, protocol *fuse.ProtocolServer) *loop {
-	l := &loop{fd: fd, protocol: protocol, ready: make(chan struct{})}
+	l := &loop{fd: fd, protocol: protocol, apart: map[uint64]struct{}{}, ready: make(chan struct{}), gone: make(chan struct{})}
 	l.large.New = func() any { b := make([]byte, maxIO+headRoom); return &b }
 	l.small.New = func() any { b := make([]byte, smallReply); return &b }
 	return l
 }
 
-// start begins to serve. The first request is INIT, and nothing may be answered before it: the first reader
-// starts the second.
-func (l *loop) start() {
-	l.readers.Add(1)
-	go l.read(true)
+// start begins to serve.
+func (l *loop) start() error {
+	for range places {
+		p, err := l.newPlace()
+		if err != nil {
+			l.close()
+			return err
+		}
+		l.vacant = append(l.vacant, p)
+	}
+	// The first request is INIT, and nothing may be answered before it: there is one reader until then.
+	l.serving.Add(1)
+	go l.serve(l.take())
+	return nil
 }
 
-// wait returns when the connection is gone and everything is answered.
-func (l *loop) wait() {
-	l.readers.Wait()
-	l.workers.Wait()
+func (l *loop) newPlace() (*place, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	// EPOLLEXCLUSIVE: of several places one is woken for each request, and one that waits.
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLEXCLUSIVE}
+	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, l.fd, &event); err != nil {
+		unix.Close(epoll)
+		return nil, err
+	}
+	return &place{epoll: epoll, in: l.large.Get().(*[]byte), reply: l.large.Get().(*[]byte)}, nil
 }
 
-// read is one reader thread.
-func (l *loop) read(first bool) {
-	defer l.readers.Done()
-	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-	in := l.large.Get().(*[]byte)
-	reply := l.large.Get().(*[]byte)
-	defer func() { l.large.Put(in); l.large.Put(reply) }()
-	for {
-		n, errno := readNow(l.fd, *in)
+// close gives the places back. The connection must have ended.
+func (l *loop) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.vacant {
+		unix.Close(p.epoll)
+	}
+	l.vacant = nil
+}
+
+// take makes the caller a reader if there is a place.
+func (l *loop) take() *place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.takeLocked()
+}
+
+func (l *loop) takeLocked() *place {
+	if len(l.vacant) == 0 || l.ended {
+		return nil
+	}
+	p := l.vacant[len(l.vacant)-1]
+	l.vacant = l.vacant[:len(l.vacant)-1]
+	l.reading++
+	return p
+}
+
+// leave gives a place up to answer a request apart. If nobody else reads, somebody new does.
+func (l *loop) leave(p *place, unique uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.apart[unique] = struct{}{}
+	l.leaveLocked(p)
+	if l.reading == 0 {
+		if p := l.takeLocked(); p != nil {
+			l.serving.Add(1)
+			go l.serve(p)
+		}
+	}
+}
+
+func (l *loop) leaveLocked(p *place) {
+	l.reading--
+	l.vacant = append(l.vacant, p)
+}
+
+// rejoin makes the caller, who has answered a request apart, a reader again if there is a place.
+func (l *loop) rejoin(unique uint64) *place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.apart, unique)
+	return l.takeLocked()
+}
+
+// serve reads and answers requests until it is not needed any more.
+func (l *loop) serve(p *place) {
+	defer l.serving.Done()
+	for p != nil {
+		n, errno := readNow(l.fd, *p.in)
 		switch errno {
 		case 0:
 		case unix.EAGAIN:
-			waitReadable(l.fd)
+			p.wait()
 			continue
 		case unix.EINTR, unix.ENOENT: // ENOENT: the caller was interrupted before we could read it
 			continue
 		default: // ENODEV: unmounted
-			l.end(errno)
+			l.end(p, errno)
 			return
 		}
-		request := (*in)[:n]
+		request := (*p.in)[:n]
 		h, ok := parseHeader(request)
-		if !ok {
+		switch {
+		case !ok:
 			l.log("request with a wrong length", "bytes", n, "header", h.length)
-			continue
-		}
-		if first {
-			l.answer(request, *reply)
-			l.begin()
-			first = false
-			continue
-		}
-		if l.busy.Add(1) == 1 && l.inline(h, request) {
+		case l.inline(h, request):
 			l.inlined.Add(1)
-			l.answer(request, *reply)
-			l.busy.Add(-1)
-			continue
+			l.answer(request, *p.reply)
+			if h.opcode == opInit {
+				l.greet()
+			}
+		default:
+			p = l.serveApart(p, h, n)
 		}
-		l.busy.Add(-1)
-		in = l.hand(h, in, n)
 	}
 }
 
-// begin starts the second reader once INIT was answered.
-func (l *loop) begin() {
-	l.once.Do(func() {
-		for range readerThreads - 1 {
-			l.readers.Add(1)
-			go l.read(false)
-		}
-		close(l.ready)
-	})
-}
-
-// end notes why the connection ended.
-func (l *loop) end(errno syscall.Errno) {
-	var err error = errno
-	if errno != unix.ENODEV {
-		l.failed.CompareAndSwap(nil, &err)
-		l.log("reading from the kernel failed", "error", errno)
-	}
-	l.once.Do(func() {
-		l.failed.CompareAndSwap(nil, &err)
-		close(l.ready)
-	})
-}
-
-// hand gives a request to a goroutine, with its bytes, and returns the buffer for the next.
-func (l *loop) hand(h header, in *[]byte, n int) *[]byte {
-	l.handed.Add(1)
-	request, next := in, in
-	var owner *sync.Pool
-	if n <= smallRequest {
-		request, owner = l.small.Get().(*[]byte), &l.small
-		copy(*request, (*in)[:n])
+// serveApart answers a request that may have to wait, and returns a place to go on from, or nil.
+func (l *loop) serveApart(p *place, h header, n int) *place {
+	l.detached.Add(1)
+	request, from := p.in, &l.large
+	if n <= smallReply {
+		request, from = l.small.Get().(*[]byte), &l.small
+		copy(*request, (*p.in)[:n])
 	} else {
-		next, owner = l.large.Get().(*[]byte), &l.large
+		p.in = l.large.Get().(*[]byte)
 	}
-	l.workers.Add(1)
+	to := &l.small
+	if h.replySize((*request)[:n]) > smallReply {
+		to = &l.large
+	}
+	reply := to.Get().(*[]byte)
+	l.leave(p, h.unique)
+	l.answer((*request)[:n], *reply)
+	from.Put(request)
+	to.Put(reply)
+	return l.rejoin(h.unique)
+}
+
+// greet opens the second place once INIT was answered.
+func (l *loop) greet() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.greeted {
+		return
+	}
+	l.greeted = true
+	for p := l.takeLocked(); p != nil; p = l.takeLocked() {
+		l.serving.Add(1)
+		go l.serve(p)
+	}
+	close(l.ready)
+}
+
+// end notes that the connection is gone.
+func (l *loop) end(p *place, errno syscall.Errno) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leaveLocked(p)
+	if l.ended {
+		return
+	}
+	l.ended = true
+	if errno != unix.ENODEV || !l.greeted {
+		l.err = errno
+	}
+	if !l.greeted {
+		close(l.ready)
+	}
+	close(l.gone)
+}
+
+// drainPeriod is how often requests that wait are told that nobody waits for them: one may just be about to.
+const drainPeriod = 20 * time.Millisecond
+
+// drain returns when the connection has ended and everything is answered.
+func (l *loop) drain() {
+	<-l.gone
+	served := make(chan struct{})
 	go func() {
-		defer l.workers.Done()
-		pool := &l.small
-		if h.replySize((*request)[:n]) > smallReply {
-			pool = &l.large
-		}
-		reply := pool.Get().(*[]byte)
-		l.answer((*request)[:n], *reply)
-		pool.Put(reply)
-		owner.Put(request)
+		defer close(served)
+		l.serving.Wait()
 	}()
-	return next
+	tick := time.NewTicker(drainPeriod)
+	defer tick.Stop()
+	for {
+		l.mu.Lock()
+		for unique := range l.apart {
+			l.interrupt(unique)
+		}
+		l.mu.Unlock()
+		select {
+		case <-served:
+			l.close()
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// interrupt does what the kernel does when the caller of a request got a signal.
+func (l *loop) interrupt(unique uint64) {
+	var request [inHeaderSize + 8]byte
+	var reply [smallReply]byte
+	binary.NativeEndian.PutUint32(request[0:], uint32(len(request)))
+	binary.NativeEndian.PutUint32(request[4:], opInterrupt)
+	binary.NativeEndian.PutUint64(request[inHeaderSize:], unique)
+	l.protocol.HandleRequest([][]byte{request[:]}, [][]byte{reply[:]})
 }
 
 // answer serves one request and writes the reply.
@@ -211,6 +281,12 @@ func (l *loop) answer(request, reply []byte) {
 	}
 }
 
+// wait returns when there may be something to be read.
+func (p *place) wait() {
+	var events [1]unix.EpollEvent
+	_, _ = unix.EpollWait(p.epoll, events[:], -1) // EINTR and errors are found by the next read
+}
+
 // readNow reads without blocking. It does not tell the Go scheduler that it is in a system call: the copy is
 // short, and giving the processor away and back costs more than it.
 func readNow(fd int, p []byte) (int, syscall.Errno) {
@@ -225,20 +301,10 @@ func writeNow(fd int, p []byte) (errno syscall.Errno) {
 	for {
 		call := syscall.Syscall
 		if len(p) <= quickWrite {
-			call = rawSyscall
+			call = syscall.RawSyscall
 		}
 		if _, _, errno = call(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p))); errno != unix.EINTR {
 			return errno
 		}
 	}
-}
-
-func rawSyscall(trap, a1, a2, a3 uintptr) (r1, r2 uintptr, err syscall.Errno) {
-	return syscall.RawSyscall(trap, a1, a2, a3)
-}
-
-// waitReadable blocks this thread until there is a request, or an error to be read.
-func waitReadable(fd int) {
-	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	_, _ = unix.Poll(fds, -1) // EINTR and errors are found by the next read
 }

@@ -21,6 +21,7 @@ const (
 	opInterrupt    = 36
 	opDestroy      = 38
 	opIoctl        = 39
+	opPoll         = 40
 	opBatchForget  = 42
 	opReaddirplus  = 44
 	opLseek        = 46

@@ -43,8 +43,8 @@ func (f *filesystem) tmpfile(cancel <-chan struct{}, in *fuse.CreateIn, out *fus
 	if err != nil {
 		return err
 	}
-	ctx, stop := f.patience(cancel, in.Pid)
-	defer stop()
+	ctx := f.caller(cancel, &in.InHeader)
+	defer ctx.end()
 	op := namespace.Tmpfile{Parent: parent.ino, Mode: in.Mode & namespace.ModePerm, Umask: in.Umask, UID: in.Uid, GID: in.Gid,
 		Linkable: in.Flags&syscall.O_EXCL == 0}
 	res, err := f.do(ctx, ids.Namespace, op.Encode())
@@ -85,8 +85,8 @@ func (f *filesystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Ope
 	if !n.live() {
 		return f.fail("open", f.openPast(n, in, out))
 	}
-	ctx, stop := f.asks(cancel, &in.InHeader, n)
-	defer stop()
+	ctx := f.caller(cancel, &in.InHeader)
+	defer ctx.end()
 	return f.fail("open", f.open(ctx, n, in, out))
 }
 
@@ -128,7 +128,7 @@ func (f *filesystem) open(ctx context.Context, n *node, in *fuse.OpenIn, out *fu
 
 // openable refuses what is gone, and orphans that this node has said it will not open again.
 func (f *filesystem) openable(ctx context.Context, n *node) error {
-	r, err := f.store.Now(ctx, ids.Namespace)
+	r, err := f.now(ctx, ids.Namespace)
 	if err != nil {
 		return err
 	}
@@ -169,8 +169,8 @@ func (f *filesystem) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status
 // settleHandle waits for what was written and returns what went wrong with it (U7).
 func (f *filesystem) settleHandle(cancel <-chan struct{}, in *fuse.InHeader, h *handle) error {
 	if !h.n.writes.quiet() {
-		ctx, stop := f.patience(cancel, in.Pid)
-		defer stop()
+		ctx := f.caller(cancel, in)
+		defer ctx.end()
 		if err := h.n.writes.settle(ctx); err != nil {
 			return err
 		}
@@ -214,9 +214,9 @@ func (f *filesystem) FsyncDir(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Sta
 }
 
 func (f *filesystem) sync(cancel <-chan struct{}, h *fuse.InHeader) error {
-	ctx, stop := f.patience(cancel, h.Pid)
-	defer stop()
-	return f.store.Sync(ctx)
+	ctx := f.caller(cancel, h)
+	defer ctx.end()
+	return f.persist(ctx)
 }
 
 // Release is the end of a handle; no caller waits for it.

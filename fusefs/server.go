@@ -53,7 +53,10 @@ func Mount(cfg Config) (*Server, error) {
 	s.loop = newLoop(fd, fuse.NewProtocolServer(s.f, s.options()))
 	s.loop.inline = s.f.inline
 	s.loop.log = s.f.limited.warn
-	s.loop.start()
+	if err := s.loop.start(); err != nil {
+		_ = mountpoint.Detach(cfg.MountPoint)
+		return nil, errs.Wrap(errs.IO, err, "serve the mount at %s", cfg.MountPoint)
+	}
 	s.background(ctx, s.f.reaper.run)
 	s.background(ctx, forget.run)
 	cfg.Store.OnApply(forget.applied)
@@ -100,20 +103,22 @@ func (s *Server) greeted() error {
 	case <-time.After(initPatience):
 		return errs.New(errs.Unavailable, "the kernel does not talk to the mount at %s", s.cfg.MountPoint)
 	}
-	if err := s.loop.failed.Load(); err != nil {
-		return errs.Wrap(errs.Unavailable, *err, "the mount at %s ended before it began", s.cfg.MountPoint)
+	select {
+	case <-s.loop.gone:
+		return errs.Wrap(errs.Unavailable, s.loop.err, "the mount at %s ended before it began", s.cfg.MountPoint)
+	default:
+		return nil
 	}
-	return nil
 }
 
 // finish cleans up when the connection has ended.
 func (s *Server) finish() {
-	s.loop.readers.Wait()
+	<-s.loop.gone
 	s.cancel() // requests that wait: nobody waits for their answers
-	s.loop.workers.Wait()
+	s.loop.drain()
 	s.helper.Wait()
-	if err := s.loop.failed.Load(); err != nil {
-		s.err = errs.Wrap(errs.IO, *err, "the mount at %s ended", s.cfg.MountPoint)
+	if s.loop.err != nil {
+		s.err = errs.Wrap(errs.IO, s.loop.err, "the mount at %s ended", s.cfg.MountPoint)
 	}
 	unix.Close(s.fd)
 	close(s.done)
@@ -142,17 +147,17 @@ func (s *Server) Unmount(lazy bool) error {
 
 // Stats counts what the mount has done.
 type Stats struct {
-	Inline, Handed uint64 // requests answered by a reader thread, and by a goroutine of their own
-	Interrupted    uint64 // callers that gave up
-	Nodes, Past    int    // inodes that the kernel knows
-	Handles        int
+	Inline, Apart uint64 // requests answered at once, and such that might have to wait
+	Interrupted   uint64 // callers that gave up
+	Nodes, Past   int    // inodes that the kernel knows
+	Handles       int
 }
 
 // Stats returns the present counts.
 func (s *Server) Stats() Stats {
 	st := Stats{Interrupted: s.f.interrupted.Load(), Handles: s.f.handles.count()}
 	if s.loop != nil {
-		st.Inline, st.Handed = s.loop.inlined.Load(), s.loop.handed.Load()
+		st.Inline, st.Apart = s.loop.inlined.Load(), s.loop.detached.Load()
 	}
 	st.Nodes, st.Past = s.f.nodes.counts()
 	return st

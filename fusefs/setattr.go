@@ -21,9 +21,9 @@ func (f *filesystem) setAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fu
 	if err != nil {
 		return err
 	}
-	ctx, stop := f.patience(cancel, in.Pid)
-	defer stop()
-	r, err := f.store.Now(ctx, ids.Namespace)
+	ctx := f.caller(cancel, &in.InHeader)
+	defer ctx.end()
+	r, err := f.now(ctx, ids.Namespace)
 	if err != nil {
 		return err
 	}

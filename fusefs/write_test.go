@@ -64,7 +64,8 @@ func TestWritesArePipelined(t *testing.T) {
 			size = info.Size()
 		}
 	})
-	closed := goes(func() { f.Close() })
+	fd := dup(t, f)
+	closed := goes(func() { unix.Close(fd) })
 	eventually(t, "both wait", func() bool { return m.store.pending.Load() >= 10 })
 	if isDone(looked) || isDone(closed) {
 		t.Error("U7: fstat or close did not wait for writes that are not delivered")

@@ -101,7 +101,7 @@ func (w *writes) settle(ctx context.Context) error {
 
 // waitDelivered waits for a call whatever its result; the error is only that ctx ended.
 func waitDelivered(ctx context.Context, c Call) error {
-	if _, err := c.Wait(ctx); err != nil && ctx.Err() != nil && !c.Ready() {
+	if _, err := await(ctx, c); err != nil && ctx.Err() != nil && !c.Ready() {
 		return errs.Wrap(errs.Interrupted, err, "waiting for earlier writes")
 	}
 	return nil
