@@ -26,7 +26,7 @@ func newDevStatus(e *env) *cobra.Command {
 			}
 			defer c.Close()
 			w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "NODE\tPROCESS\tSTATE\tVIEW\tDELIVERED\tPERSISTED\tLOG\tADDRESS\tMOUNT")
+			fmt.Fprintln(w, "NODE\tPROCESS\tSTATE\tVIEW\tDELIVERED\tPERSISTED\tLOG\tMOUNT")
 			for _, n := range c.Nodes {
 				fmt.Fprintln(w, devStatusRow(n.State(cmd.Context())))
 			}
@@ -42,7 +42,7 @@ func devStatusRow(s devcluster.State) string {
 		process, state = strconv.Itoa(s.PID), "no answer"
 	}
 	if st := s.Status; st != nil {
-		state, size = string(st.Phase), bytesText(st.Log.Bytes)
+		state, size = string(st.Phase), bytesText(int64(st.Log.End))
 		if st.View != 0 {
 			view = strconv.Itoa(int(st.View))
 		}
@@ -55,7 +55,7 @@ func devStatusRow(s devcluster.State) string {
 	case mountpoint.Stale:
 		mount += " (stale: its process is gone)"
 	}
-	return fmt.Sprintf("%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", s.Node.N, process, state, view, delivered, persisted, size, s.Node.Config.Listen, mount)
+	return fmt.Sprintf("%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s", s.Node.N, process, state, view, delivered, persisted, size, mount)
 }
 
 // frontiers returns those of the namespace.

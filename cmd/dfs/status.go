@@ -111,8 +111,8 @@ func statusText(st *control.Status) string {
 	line("process\t%d, up %v, dfs %s", st.PID, st.Now.Sub(st.Started).Round(time.Second), st.Program)
 	line("mount\t%s", orNone(st.Mount))
 	line("data\t%s", st.Data)
-	line("log\t%s in %d segments, %s not yet on disk, %s free", bytesText(st.Log.Bytes), st.Log.Segments,
-		bytesText(int64(st.Log.End-st.Log.Durable)), bytesText(st.Log.Free))
+	line("log\t%s, %s of it not yet on disk; %s reserved in %d segments, %s free", bytesText(int64(st.Log.End)),
+		bytesText(int64(st.Log.End-st.Log.Durable)), bytesText(st.Log.Bytes), st.Log.Segments, bytesText(st.Log.Free))
 	line("memory\t%s resident, %s heap, soft limit %s", bytesText(st.Memory.Resident), bytesText(st.Memory.Heap), bytesText(st.Memory.Limit))
 	if st.View == 0 {
 		line("view\tnone yet")
