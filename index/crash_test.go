@@ -54,7 +54,7 @@ func TestCrashLeavesPrefix(t *testing.T) {
 	m := make(model)
 	snapshots := []model{{}} // by number
 	flushed, crashes := 0, 0
-	for n := 1; n <= 250; n++ {
+	for n := 1; n <= 160; n++ {
 		// The log has what is about to be committed.
 		committed.Store(int64(n))
 		commitNumbered(t, x, m, rng, n)
@@ -70,7 +70,7 @@ func TestCrashLeavesPrefix(t *testing.T) {
 			checkCrash(t, fs, snapshots, flushed, n, &durable)
 		}
 	}
-	if crashes < 10 {
+	if crashes < 5 {
 		t.Fatalf("only %d crashes", crashes)
 	}
 	if err := x.Close(); err != nil {

@@ -233,7 +233,7 @@ func TestModel(t *testing.T) {
 				x := New(kv, Config{CacheBytes: cacheBytes})
 				rng := rand.New(rand.NewPCG(1, uint64(cacheBytes)))
 				m, now := make(model), hlc.Timestamp(100)
-				for range 200 {
+				for range 120 {
 					now = randomWrites(t, x, m, rng, now)
 					for range 3 {
 						sub, at := randomSub(rng), now

@@ -19,7 +19,7 @@ type workload struct {
 	synced    int // records that a Sync covered
 }
 
-const workloadRecords = 40
+const workloadRecords = 30
 
 func newWorkload(seed uint64) *workload {
 	return &workload{sizes: sizesFor(rand.New(rand.NewPCG(seed, 7)), workloadRecords)}
