@@ -114,6 +114,9 @@ func (d *DataDir) create(c Config) (identity, error) {
 			return identity{}, advice.Add(err, "choose a new or empty directory with --data")
 		}
 	}
+	if err := checkRoom(d.Path, reserve); err != nil {
+		return identity{}, err
+	}
 	id := identity{Format: Format, Cluster: c.Cluster, Node: c.ID, Members: c.Members(), Shards: cmp.Or(c.Shards, DefaultShards), Created: time.Now().UTC()}
 	text, err := toml.Marshal(id)
 	if err != nil {

@@ -135,6 +135,12 @@ func TestDamagedDataDir(t *testing.T) {
 }
 
 func TestFullDiskIsNamed(t *testing.T) {
+	if err := checkRoom(t.TempDir(), 1<<62); errs.KindOf(err) != errs.NoSpace || advice.Of(err) == "" {
+		t.Errorf("a small disk: %v, hint %q", err, advice.Of(err))
+	}
+	if err := checkRoom(t.TempDir(), 0); err != nil {
+		t.Error(err)
+	}
 	err := adviseDisk(errs.Wrap(errs.IO, errs.New(errs.NoSpace, "no space left on device"), "write"), "/data")
 	if errs.KindOf(err) != errs.NoSpace || !strings.Contains(advice.Of(err), "df -h /data") {
 		t.Errorf("got %v (%v), hint %q", err, errs.KindOf(err), advice.Of(err))

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dfs/advice"
 	"dfs/errs"
 
 	"golang.org/x/sys/unix"
@@ -38,6 +39,19 @@ func (s *space) look() error {
 	}
 	s.total.Store(st.Blocks * uint64(st.Bsize))
 	s.free.Store(int64(min(st.Bavail*uint64(st.Bsize), math.MaxInt64)))
+	return nil
+}
+
+// checkRoom fails if the disk has no room for a new data directory.
+func checkRoom(dir string, needed uint64) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return errs.Wrap(errs.IO, err, "look at the disk of %s", dir)
+	}
+	if free := st.Bavail * uint64(st.Bsize); free < needed {
+		err := errs.New(errs.NoSpace, "the disk of %s has %v free, a new node needs more than %v", dir, Size(free>>20<<20), Size(needed))
+		return advice.Add(err, "choose a data directory on a larger disk with --data; see: df -h")
+	}
 	return nil
 }
 

@@ -117,3 +117,22 @@ func TestPackagesHaveNames(t *testing.T) {
 		}
 	}
 }
+
+// The tour of the README is what scripts/demo prints, so it has the same commands.
+func TestReadmeShowsTheDemo(t *testing.T) {
+	commands := func(name string, line *regexp.Regexp) (found []string) {
+		text, err := os.ReadFile(filepath.Join(root(t), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range line.FindAllStringSubmatch(string(text), -1) {
+			found = append(found, m[1])
+		}
+		return found
+	}
+	shown := commands("README.md", regexp.MustCompile(`(?m)^    \$ (.*)$`))
+	run := commands("scripts/demo", regexp.MustCompile(`(?m)^try '(.*)'( \d+)?$`))
+	if !slices.Equal(shown, run) {
+		t.Errorf("the tour of README.md has the commands\n%s\nscripts/demo has\n%s", strings.Join(shown, "\n"), strings.Join(run, "\n"))
+	}
+}
