@@ -56,6 +56,7 @@ type machine struct {
 	ringView ids.ViewID // the view whose rings it has
 	wedged   bool       // it said that it does nothing more in that view
 	stalled  bool       // the last append failed
+	futile   int        // appends to a log that had failed
 }
 
 const (
@@ -141,7 +142,7 @@ func (m *machine) end() {
 		m.fab.Close()
 	}
 	m.node, m.log, m.index, m.fab, m.clients, m.waiting = nil, nil, nil, nil, nil, nil
-	m.counter, m.stepAt, m.paused, m.ringView, m.wedged, m.stalled = 0, 0, 0, 0, false, false
+	m.counter, m.stepAt, m.paused, m.ringView, m.wedged, m.stalled, m.futile = 0, 0, 0, 0, false, false, 0
 	m.kv = m.kv.Crash()
 }
 
@@ -154,7 +155,7 @@ func (m *machine) crash(power bool) {
 		m.outages++
 		m.floor = 0
 		m.disk = m.disk.Crash(m.w.rng)
-		m.pos = m.recovered(m.disk)
+		m.pos = m.recovered()
 		m.synced = m.pos
 	}
 	m.w.note(m.id, "crash", uint64(m.pos), b2u(power))
@@ -168,19 +169,24 @@ func b2u(b bool) uint64 {
 	return 0
 }
 
-// recovered returns how many operations the log on a disk has; it leaves the disk alone.
-func (m *machine) recovered(disk *nvm.Strict) int {
+// reopen opens the log on a copy of a disk.
+func (m *machine) reopen(disk *nvm.Strict) *versionlog.Log {
 	disk = disk.Crash(nil)
 	disk.SetCapacity(1 << 40)
 	log, err := versionlog.Open(versionlog.Config{Dir: disk, SegmentSize: segmentSize})
-	if err == nil {
-		var n int
-		if n, err = m.scan(log); err == nil {
-			return n
-		}
+	if err != nil {
+		m.w.fail("W4: the log of node %d does not recover: %v", m.id, err)
 	}
-	m.w.fail("W4: the log of node %d does not recover: %v", m.id, err)
-	return 0
+	return log
+}
+
+// recovered returns how many operations the log on the disk has after a crash.
+func (m *machine) recovered() int {
+	n, err := m.scan(m.reopen(m.disk))
+	if err != nil {
+		m.w.fail("W4: the log of node %d cannot be read: %v", m.id, err)
+	}
+	return n
 }
 
 // scan counts the operations in a log and compares them with the order. There may be more than in the order: of

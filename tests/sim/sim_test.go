@@ -17,6 +17,7 @@ var (
 	seedsFlag = flag.Int("seeds", 500, "how many seeds to run")
 	seedFlag  = flag.Uint64("seed", 0, "run this seed only")
 	firstFlag = flag.Uint64("first", 1, "the first of the seeds")
+	stopFlag  = flag.Bool("stop", false, "stop at the first seed that fails")
 	traceFlag = flag.Bool("trace", false, "show everything that happens, with -seed")
 )
 
@@ -43,6 +44,10 @@ func TestSim(t *testing.T) {
 	if testing.Short() {
 		seeds = min(seeds, 20)
 	}
+	enough := 3
+	if *stopFlag {
+		enough = 1
+	}
 	began := time.Now()
 	var mu sync.Mutex
 	var total counters
@@ -54,7 +59,7 @@ func TestSim(t *testing.T) {
 				mu.Lock()
 				seed := next
 				next++
-				stop := seed >= *firstFlag+uint64(seeds) || failures >= 3
+				stop := seed >= *firstFlag+uint64(seeds) || failures >= enough
 				mu.Unlock()
 				if stop {
 					return

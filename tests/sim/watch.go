@@ -23,6 +23,11 @@ func (l *watchedLog) Append(recs []record.Record) ([]versionlog.LSN, error) {
 	l.m.stalled = err != nil
 	if err != nil {
 		l.m.w.note(l.m.id, "append failed: "+err.Error(), uint64(len(recs)), 0)
+		if l.Err() != nil {
+			if l.m.futile++; l.m.futile > 1 {
+				l.m.w.fail("W4: node %d goes on with a log that has failed: %v", l.m.id, err)
+			}
+		}
 		return lsns, err
 	}
 	for i, r := range recs {

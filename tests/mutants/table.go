@@ -1,0 +1,153 @@
+package mutants
+
+// mutant is a bug.
+type mutant struct {
+	name  string
+	by    string // who catches it: simulation, or a package and a pattern of its tests
+	edits []edit
+}
+
+// edit replaces a text that occurs once in a file.
+type edit struct{ file, old, new string }
+
+// simulation stands for the seeds of tests/sim.
+const simulation = "simulation"
+
+// one makes a mutant of a single edit.
+func one(name, by, file, old, new string) mutant {
+	return mutant{name, by, []edit{{file, old, new}}}
+}
+
+// table holds all mutants, by where the bug is.
+var table = []mutant{
+	// Order and stability.
+	one("deliver what is not stable", simulation, "multicast/deliver.go",
+		"m.stable = min(m.stable, s.Get(g.members[j].rank, g.col.received[i]))", "_ = j"),
+	one("deliver before all positions are known", simulation, "multicast/deliver.go",
+		"head == none || head >= known || head/n >= m.stable", "head == none || head/n >= m.stable"),
+	one("deliver in the order of senders", simulation, "multicast/deliver.go",
+		"if h := g.members[i].head; h < head {", "if h := g.members[i].head; head == none {"),
+	one("reuse the ring before others have logged", simulation, "multicast/publish.go",
+		"if e.index*n+uint64(g.place) >= g.elsewhere {", "if n == 0 {"),
+	one("give up too few slots", simulation, "multicast/publish.go",
+		"want = max(want, sent)", "want = max(want, sent-min(sent, 1))"),
+	one("give up a slot for every null", "./multicast .", "multicast/publish.go",
+		"want = max(want, sent-1)", "want = max(want, sent)"),
+	one("push the row before the bytes", simulation, "shards/step.go",
+		"n.write(v, o, eff.Writes)\n\t\tn.push(v)", "n.push(v)\n\t\tn.write(v, o, eff.Writes)"),
+	one("send only the first part of what wraps around the ring", simulation, "shards/step.go",
+		"for _, w := range ranges {", "for _, w := range ranges[:1] {"),
+	one("take no room for what was given back", simulation, "shards/step.go",
+		"if room {\n\t\tn.openRoomLocked()\n\t}", "_ = room"),
+
+	// Time.
+	one("timestamp from the local clock", simulation, "multicast/deliver.go",
+		"t := max(e.time, g.timestamp+1)", "t := max(g.clock.Last(), g.timestamp+1)"),
+	one("timestamps that only do not decrease", simulation, "multicast/deliver.go",
+		"t := max(e.time, g.timestamp+1)", "t := max(e.time, g.timestamp)"),
+	one("frontier promised too high", simulation, "multicast/frontier.go",
+		"if g.promise(g.clock.Last()) {", "if g.promise(g.clock.Last() + 30_000_000) {"),
+	one("time frontier that forgets what is in the rings", simulation, "multicast/frontier.go",
+		"if m.q.logged < m.q.last {", "if m.q.logged > m.q.last {"),
+	one("the past without waiting for the frontier", simulation, "shards/pending.go",
+		"if hlc.Timestamp(o.frontier.Load()) < t {", "if t < 0 {"),
+	{"the moment answered about is forgotten", simulation, []edit{
+		{"shards/node.go", "n.clock.Observe(n.cfg.Floor)", ""},
+		{"shards/wait.go", "n.floor = t\n", ""},
+	}},
+	one("a view forgets what its members have answered", simulation, "shards/view.go",
+		"after := view.Floor", "after := min(0, view.Floor)"),
+	one("nobody is asked for the frontier", simulation, "shards/wait.go",
+		"o.mc.WantFrontier(hlc.Timestamp(w.until))", ""),
+	one("the own promise is noticed with the next heartbeat", simulation, "shards/wait.go",
+		"o.frontier.Store(max(o.frontier.Load(), int64(o.mc.TimeFrontier())))\n\t\t}\n\t\treturn o.frontier.Load() >= int64(w.until)", "}\n\t\treturn false"),
+
+	// Reads and waiting.
+	one("the present without waiting", simulation, "shards/pending.go",
+		"if acked := o.acked.Load(); o.reached.Load() < acked {", "if acked := o.acked.Load(); acked < 0+0*acked {"),
+	one("reads before the first view", simulation, "shards/order.go",
+		"o.acked.Store(1)", ""),
+	one("a submission wakes nobody", simulation, "shards/submit.go",
+		"n.mu.Unlock()\n\tn.notify()\n\treturn call, nil, nil", "n.mu.Unlock()\n\treturn call, nil, nil"),
+	one("a waiter wakes nobody", simulation, "shards/wait.go",
+		"n.mu.Unlock()\n\tn.notify()\n\treturn nil", "n.mu.Unlock()\n\treturn nil"),
+	one("nobody is asked to persist", simulation, "shards/wait.go",
+		"o.mc.WantPersisted(seq)", ""),
+
+	// Durability.
+	one("everything appended counts as persisted when a sync ends", simulation, "shards/step.go",
+		"o.unsynced.front().end <= lsn", "o.unsynced.front().end >= 0"),
+	one("Sync waits for this node alone", simulation, "multicast/frontier.go",
+		"return min(g.persistedElsewhere, Seq(g.table.Get(g.col.persisted)))", "return Seq(g.table.Get(g.col.persisted))"),
+	one("a failed sync is no matter", simulation, "shards/step.go",
+		"n.fail(errs.Wrap(errs.KindOf(err), err, \"syncing the log\"))\n\t\treturn\n", "err = errs.OK\n"),
+	one("the log is not persisted", simulation, "versionlog/sync.go",
+		"if err := active.Persist(); err != nil {", "if err := error(nil); err != nil {"),
+	one("full segments are not persisted", simulation, "versionlog/sync.go",
+		"if err := f.Persist(); err != nil {", "if err := error(nil); f == nil {"),
+	one("new segments are not made durable in the directory", simulation, "versionlog/sync.go",
+		"if names {", "if names && l == nil {"),
+	one("the mark is written before the sync", simulation, "versionlog/sync.go",
+		"if active != nil {\n", "if err := l.mark.write(end); err != nil {\n\t\treturn err\n\t}\n\tif active != nil {\n"),
+	one("what a failed sync left is not written again", simulation, "versionlog/open.go",
+		"for off := from; off < to; off += scanAhead {", "for off := max(from, to); off < to; off += scanAhead {"),
+	one("a torn tail is not wiped out", "./versionlog .", "versionlog/open.go",
+		"r.torn && off != 0", "r.torn && off < 0"),
+	one("recovery believes data without its sums", simulation, "versionlog/segment.go",
+		"err = r.VerifyData()", "err = nil"),
+	one("reads believe data without its sums", "./versionlog .", "versionlog/read.go",
+		"got != h.sums[i] {", "got != h.sums[i] && got == 0 {"),
+	one("a full disk at the wrong moment is tried again for ever", simulation, "versionlog/log.go",
+		"if errors.Is(err, errs.NoSpace) {\n\t\terr = ", "if errors.Is(err, errs.NoSpace) {\n\t\t_ = "),
+	one("a full log is tried again at once", simulation, "shards/step.go",
+		"eff.More && len(o.stalled) == 0", "eff.More"),
+
+	// State and history.
+	one("an operation that comes again is applied again", "./tests/sim TestRepeated", "shards/deliver.go",
+		"h.Incarnation == seen.incarnation && h.Counter <= seen.counter", "false"),
+	one("what was applied of each node is forgotten", "./tests/sim TestRepeated", "shards/deliver.go",
+		"tx.SetMeta(originKey(node), ", "tx.SetMeta(\"\", "),
+	one("nothing is replayed", simulation, "shards/deliver.go",
+		"err := n.cfg.Log.Scan(n.applied.next, ", "err := n.cfg.Log.Scan(n.cfg.Log.End(), "),
+	one("superseded values are forgotten", simulation, "index/writer.go",
+		"if old != nil && old.since() < w.tag {", "if old != nil && old.since() < 0 {"),
+	one("deletions are forgotten", simulation, "index/writer.go",
+		"t.out = append(w.t.out, Change{Key: w.historyKey(key, w.tag)})", "t.out = w.t.out[:]"),
+	one("the cache keeps what was superseded", simulation, "index/tx.go",
+		"t.x.cache.publish(live, p.row, p.since)", ""),
+	one("scans of the past show the present", simulation, "index/reader.go",
+		"return hlc.Timestamp(v.sub.intent.Load()) <= v.at", "return hlc.Timestamp(v.sub.intent.Load()) <= hlc.Latest"),
+
+	// Views.
+	one("what was not delivered is not sent again", simulation, "shards/view.go",
+		"o.unsent = append(o.unsent, append(record.Record(nil), r...))", "_ = append(record.Record(nil), r...)"),
+	one("what was not delivered is sent again behind what is new", simulation, "shards/view.go",
+		"o.outbox = o.mc.Outbox()\n\t\tfor _, r := range o.unsent {", "o.outbox = o.mc.Outbox()\n\t\tfor i := range o.unsent {\n\t\t\tr := o.unsent[len(o.unsent)-1-i]"),
+	one("trim by the maximum", simulation, "views/agree.go",
+		"t.Upto[g][r] = min(t.Upto[g][r], received[g][r])", "t.Upto[g][r] = max(t.Upto[g][r], received[g][r])"),
+	one("the trim is what this node has received", simulation, "multicast/wedge.go",
+		"g.members[i].stable, g.members[i].limit = trim[i], trim[i]", "g.members[i].stable, g.members[i].limit = g.members[i].received, g.members[i].received"),
+	one("a wedged member goes on", simulation, "shards/view.go",
+		"v := n.view\n\tv.open = false\n", "v := n.view\n"),
+	one("a trim that was persisted is planned anew", "./views .", "views/agree.go",
+		"if r.Trim != nil && r.Trim.View == p.base {", "if r.Trim != nil && r.Trim.View != p.base {"),
+	{"what was said in an older attempt counts", simulation, []edit{
+		{"views/agree.go", "p.attempts[rank] != c.attempt || ", ""},
+		{"views/agree.go", "rank < 0 || l.plan.attempts[rank] != m.attempt", "rank < 0"},
+		{"views/core.go", "return m.number == c.plan.number && m.attempt == c.attempt", "return m.number == c.plan.number"},
+	}},
+	one("install when one is ready", simulation, "views/agree.go",
+		"if len(l.ready) < len(c.nodes) || !c.sameEnd() {", "if len(l.ready) < 1 {"),
+	one("open before the others have installed", simulation, "views/agree.go",
+		"j.instance != m.Incarnation {\n\t\t\treturn", "j.instance != m.Incarnation {\n\t\t\tcontinue"),
+	one("the shortest log is the source", simulation, "views/agree.go",
+		"if slices.Compare(r.End, longest) > 0 {", "if longest == nil || slices.Compare(r.End, longest) < 0 {"),
+	one("catching up skips a record", simulation, "shards/fetch.go",
+		"err != nil || of != o || h.Version <= q.after {", "err != nil || of != o || h.Version <= q.after+1 {"),
+	{"catching up takes the reply to another request", simulation, []edit{
+		{"shards/fetch.go", "ids.Version(le.Uint64(b[10:])) != n.orders[f.order].last {", "false {"},
+		{"shards/step.go", "n.forgetFetches(e.peer)", ""},
+	}},
+	one("what was caught up is not synced", simulation, "shards/fetch.go",
+		"if n.syncNow() {", "if true {"),
+}
