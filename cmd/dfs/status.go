@@ -64,11 +64,16 @@ func mountedNodes() ([]string, error) {
 		}
 	}
 	if len(found) == 0 {
-		err := errs.Wrap(errs.Unavailable, control.ErrNotRunning, "no dfs is mounted on this machine")
-		return nil, advice.Add(err, "start one with: dfs up DIRECTORY   (or name a node with --data)")
+		return nil, advice.Add(errNotMounted{}, "start one with: dfs up DIRECTORY   (or name a node with --data)")
 	}
 	return found, nil
 }
+
+// errNotMounted says that there is no node to ask.
+type errNotMounted struct{}
+
+func (errNotMounted) Error() string { return "no dfs is mounted on this machine" }
+func (errNotMounted) Unwrap() error { return control.ErrNotRunning }
 
 func (e *env) status(ctx context.Context, nodes []string, asJSON bool) error {
 	var all []error
