@@ -12,13 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loop serves one connection to the kernel (U6). Two readers wait for requests, each with epoll on an instance of
-// its own, so that a request wakes one of them only, and then read without blocking. Whoever has read a request
-// answers it: nothing changes from one goroutine to another. A request that may have to wait is answered apart:
-// its goroutine gives its place as a reader up for the time, and if nobody else waits for requests then, a new
-// goroutine takes the place. So there is always a reader, and a lone caller is served by a lone thread.
+// loop serves one connection to the kernel (U6). Two readers wait for requests with poll(2) and then read without
+// blocking. Whoever has read a request answers it: it never moves from one goroutine to another. A request that may
+// have to wait is answered apart: its goroutine gives up its place as a reader for the time, and if nobody else
+// waits for requests then, a new goroutine takes the place. So there is always a reader.
 //
-// More places do not help: they are for the moment between a request and the next reader.
+// A request wakes both readers, on purpose: the one nearer to the caller's processor gets it. Waking one at a
+// time, with EPOLLEXCLUSIVE or by a blocking read, was measured: a third slower, since an idle processor is slow
+// to wake. Locking the readers to their threads was slower too, for the requests that wait.
 type loop struct {
 	fd       int
 	protocol *fuse.ProtocolServer
@@ -44,7 +45,6 @@ type loop struct {
 
 // place is what it takes to be a reader.
 type place struct {
-	epoll     int
 	in, reply *[]byte
 }
 
@@ -58,52 +58,16 @@ func newLoop(fd int, protocol *fuse.ProtocolServer) *loop {
 }
 
 // start begins to serve.
-func (l *loop) start() error {
+func (l *loop) start() {
 	for range places {
-		p, err := l.newPlace()
-		if err != nil {
-			l.close()
-			return err
-		}
-		l.vacant = append(l.vacant, p)
+		l.vacant = append(l.vacant, &place{in: l.large.Get().(*[]byte), reply: l.large.Get().(*[]byte)})
 	}
 	// The first request is INIT, and nothing may be answered before it: there is one reader until then.
 	l.serving.Add(1)
-	go l.serve(l.take())
-	return nil
+	go l.serve(l.takeLocked())
 }
 
-func (l *loop) newPlace() (*place, error) {
-	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
-		return nil, err
-	}
-	// EPOLLEXCLUSIVE: of several places one is woken for each request, and one that waits.
-	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLEXCLUSIVE}
-	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, l.fd, &event); err != nil {
-		unix.Close(epoll)
-		return nil, err
-	}
-	return &place{epoll: epoll, in: l.large.Get().(*[]byte), reply: l.large.Get().(*[]byte)}, nil
-}
-
-// close gives the places back. The connection must have ended.
-func (l *loop) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, p := range l.vacant {
-		unix.Close(p.epoll)
-	}
-	l.vacant = nil
-}
-
-// take makes the caller a reader if there is a place.
-func (l *loop) take() *place {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.takeLocked()
-}
-
+// takeLocked makes the caller a reader if there is a place.
 func (l *loop) takeLocked() *place {
 	if len(l.vacant) == 0 || l.ended {
 		return nil
@@ -149,7 +113,7 @@ func (l *loop) serve(p *place) {
 		switch errno {
 		case 0:
 		case unix.EAGAIN:
-			p.wait()
+			waitReadable(l.fd)
 			continue
 		case unix.EINTR, unix.ENOENT: // ENOENT: the caller was interrupted before we could read it
 			continue
@@ -250,7 +214,6 @@ func (l *loop) drain() {
 		l.mu.Unlock()
 		select {
 		case <-served:
-			l.close()
 			return
 		case <-tick.C:
 		}
@@ -281,10 +244,10 @@ func (l *loop) answer(request, reply []byte) {
 	}
 }
 
-// wait returns when there may be something to be read.
-func (p *place) wait() {
-	var events [1]unix.EpollEvent
-	_, _ = unix.EpollWait(p.epoll, events[:], -1) // EINTR and errors are found by the next read
+// waitReadable returns when there may be something to be read.
+func waitReadable(fd int) {
+	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	_, _ = unix.Poll(fds[:], -1) // EINTR and errors are found by the next read
 }
 
 // readNow reads without blocking. It does not tell the Go scheduler that it is in a system call: the copy is

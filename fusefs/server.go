@@ -53,10 +53,7 @@ func Mount(cfg Config) (*Server, error) {
 	s.loop = newLoop(fd, fuse.NewProtocolServer(s.f, s.options()))
 	s.loop.inline = s.f.inline
 	s.loop.log = s.f.limited.warn
-	if err := s.loop.start(); err != nil {
-		_ = mountpoint.Detach(cfg.MountPoint)
-		return nil, errs.Wrap(errs.IO, err, "serve the mount at %s", cfg.MountPoint)
-	}
+	s.loop.start()
 	s.background(ctx, s.f.reaper.run)
 	s.background(ctx, forget.run)
 	cfg.Store.OnApply(forget.applied)
