@@ -104,6 +104,14 @@ func (g *Group) WantPersisted(seq Seq) {
 	}
 }
 
+// WillWantPersisted is WantPersisted for messages about to be sent: it travels with the push that tells of
+// them, so that who has them knows at once that it should persist them.
+func (g *Group) WillWantPersisted(seq Seq) {
+	if uint64(seq) > g.table.Get(g.col.wantPersisted) {
+		g.table.SetQuiet(g.col.wantPersisted, uint64(seq))
+	}
+}
+
 // SyncNow reports that some member waits for messages that are logged here but not persisted: sync the
 // log, then call SetPersisted. Messages only: a null is in no log, so nobody waits for one (M6).
 func (g *Group) SyncNow() bool {
@@ -122,8 +130,9 @@ func (g *Group) watchPersistence(s *sst.Snapshot) {
 	}
 	g.persistedElsewhere = least
 	if wanted > g.wantedSeq {
-		// What they want may have been persisted quietly.
+		if g.table.Get(g.col.persisted) > uint64(g.wantedSeq) {
+			g.table.Touch() // it went beyond what was wanted, so quietly
+		}
 		g.wantedSeq = wanted
-		g.table.Touch()
 	}
 }

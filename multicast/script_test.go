@@ -119,6 +119,8 @@ func (p *play) actMore(cmd string, words []string, number func(string) int) {
 		p.actor(words[0]).g.SetPersisted(Seq(number("seq")))
 	case "wantpersisted":
 		p.actor(words[0]).g.WantPersisted(Seq(number("seq")))
+	case "willwantpersisted":
+		p.actor(words[0]).g.WillWantPersisted(Seq(number("seq")))
 	case "persisted":
 		for _, a := range p.actors {
 			p.printf("%s: persisted by all up to #%d, sync now: %v", name(a.id), a.g.PersistedByAll(), a.g.SyncNow())

@@ -73,7 +73,7 @@ func (n *Node) ingest(o *order, recs []record.Record) error {
 		return errs.Wrap(errs.KindOf(err), err, "appending to the log")
 	}
 	if o.unsynced.len() == 0 {
-		o.timeOfOldest = n.cfg.Physical()
+		n.startWaiting(o)
 	}
 	results, err := n.apply(o, lsns, recs, n.cfg.Log.End())
 	if err != nil {

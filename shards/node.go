@@ -36,7 +36,7 @@ type Config struct {
 	Logger    *slog.Logger
 
 	RingBytes int           // each member's ring at each other, a power of two; 0 means 16 MiB
-	Heartbeat time.Duration // at least so often the row is pushed; 0 means 100 ms
+	Heartbeat time.Duration // at least so often the row is pushed; 0 means 250 ms
 	SyncAfter time.Duration // what nobody waits for is persisted after this; 0 means 50 ms
 }
 
@@ -56,7 +56,7 @@ func (c Config) withDefaults() Config {
 		c.RingBytes = 16 << 20
 	}
 	if c.Heartbeat == 0 {
-		c.Heartbeat = 100 * time.Millisecond
+		c.Heartbeat = 250 * time.Millisecond
 	}
 	if c.SyncAfter == 0 {
 		c.SyncAfter = 50 * time.Millisecond
@@ -80,6 +80,7 @@ type Node struct {
 	log   *slog.Logger
 	bell  *fabric.Doorbell
 	kick  chan struct{} // asks the syncing goroutine of Run
+	alarm *time.Timer   // rings when something has waited for a sync long enough; nil without Run
 	fatal chan error
 
 	// Owned by Step.
@@ -95,8 +96,8 @@ type Node struct {
 	events   []event        // being handled
 	beat     hlc.Timestamp  // the last heartbeat
 	syncing  bool           // a sync was asked for and has not ended
-	again    bool           // another one is needed after it
 	hot      hlc.Timestamp  // until then every delivery is synced at once: someone is calling fsync
+	asking   hlc.Timestamp  // until then someone here is
 	applied  appliedMark
 	onApply  []func(sub ids.Subgroup, origin ids.NodeID, op []byte)
 
@@ -197,10 +198,14 @@ func (n *Node) Synced(lsn versionlog.LSN, err error) {
 }
 
 func (n *Node) post(e event) {
-	n.mu.Lock()
-	n.inbox = append(n.inbox, e)
-	n.mu.Unlock()
+	n.enqueue(e)
 	n.notify()
+}
+
+func (n *Node) enqueue(e event) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.inbox = append(n.inbox, e)
 }
 
 // Woken reports whether something happened since it was asked last, so that Step has work: for those who call
@@ -227,7 +232,9 @@ func (n *Node) Run(ctx context.Context) error {
 			for {
 				select {
 				case <-n.kick:
-					n.Synced(n.cfg.Log.Sync())
+					lsn, err := n.cfg.Log.Sync()
+					n.enqueue(event{kind: logSynced, lsn: lsn, err: err})
+					n.bell.Answer(n.Step, stepsAtHand)
 				case <-stop:
 					return
 				}
@@ -241,6 +248,8 @@ func (n *Node) Run(ctx context.Context) error {
 	}()
 	beat := time.NewTicker(n.cfg.Heartbeat / 2)
 	defer beat.Stop()
+	n.alarm = time.AfterFunc(n.cfg.SyncAfter, n.notify)
+	defer n.alarm.Stop()
 	n.bell.Work(n.Step)
 	for {
 		select {

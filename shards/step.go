@@ -12,8 +12,9 @@ import (
 	"dfs/versionlog"
 )
 
-// hotFor is how long after a request to persist every delivery is synced at once: whoever calls fsync
-// calls it again.
+// hotFor is how long after a request to persist every delivery is synced at once, and how long after a call of
+// Sync here the others are asked to persist what is sent, together with it: whoever calls fsync calls it
+// again.
 const hotFor = hlc.Timestamp(20 * time.Millisecond)
 
 // Step does everything that can be done now: handles what happened outside, reads the table once,
@@ -69,6 +70,9 @@ func (n *Node) stepView(v *activeView) (again bool) {
 	room := false
 	for _, o := range n.orders {
 		room = o.mc.Collect() || room
+		if now < n.asking {
+			o.mc.WillWantPersisted(n.seqHere(o) + multicast.Seq(o.calls.len()))
+		}
 	}
 	if room {
 		n.openRoomLocked()
@@ -184,13 +188,20 @@ func (n *Node) syncHot() {
 	}
 }
 
-func (n *Node) requestSync() {
-	if n.syncing {
-		n.again = true
-		return
+// startWaiting notes that the oldest record which is not durable waits for a sync from now on.
+func (n *Node) startWaiting(o *order) {
+	o.timeOfOldest = n.cfg.Physical()
+	if n.alarm != nil {
+		n.alarm.Reset(n.cfg.SyncAfter)
 	}
-	n.syncing = true
-	n.cfg.Sync()
+}
+
+// requestSync asks for a sync if none is under way. When one ends, the step that hears of it asks for the next.
+func (n *Node) requestSync() {
+	if !n.syncing {
+		n.syncing = true
+		n.cfg.Sync()
+	}
 }
 
 // onSynced notes what became durable. A failed sync ends this replica: the kernel may have dropped the
@@ -207,14 +218,10 @@ func (n *Node) onSynced(lsn versionlog.LSN, err error) {
 			ver = o.unsynced.pop().ver
 		}
 		if o.unsynced.len() > 0 {
-			o.timeOfOldest = n.cfg.Physical()
+			n.startWaiting(o)
 		}
 		if ver != 0 && n.view != nil && ver.View() == n.view.ID && !n.view.trim {
 			o.mc.SetPersisted(multicast.Seq(ver.Seq()))
 		}
-	}
-	if n.again {
-		n.again = false
-		n.requestSync()
 	}
 }

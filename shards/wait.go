@@ -216,6 +216,7 @@ func (n *Node) persistedLocked(w *waiter) bool {
 			if seq := n.seqHere(o) + multicast.Seq(pending); seq > 0 {
 				o.mc.WantPersisted(seq)
 				n.hot = n.cfg.Physical() + hotFor
+				n.asking = n.hot
 			}
 		}
 	}
