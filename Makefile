@@ -30,15 +30,18 @@ demo: build ## start three nodes, show the tour of the README, stop them
 	@scripts/prepare fuse
 	scripts/demo bin/dfs
 
-test: build lint unit sim cluster ## everything that must pass before a commit, below 10 minutes on 2 cores
+test: build lint unit race sim cluster ## everything that must pass before a commit, below 10 minutes on 2 cores
 
-check: test race mutants ## all that CI does
+check: test demo mutants ## all that CI does
 
 unit: prepare ## tests of the packages, and the rules of the house
 	go test -timeout 5m $$(go list ./... | grep -v -e /tests/cluster -e /tests/sim)
 
-race: prepare-race ## tests of the packages under the race detector
-	CGO_ENABLED=1 go test -race -short -timeout 15m $$(go list ./... | grep -v -e /tests/policy -e /tests/cluster)
+# The pure cores have nothing that could race.
+CONCURRENT := ./bench/... ./cmd/... ./control/... ./devcluster/... ./fabric/... ./fusefs/... ./index/... ./node/... ./nvm/... ./shards/... ./versionlog/...
+
+race: prepare-race ## tests of the packages with goroutines under the race detector
+	CGO_ENABLED=1 go test -race -short -timeout 15m $(CONCURRENT)
 
 cluster: build ## tests of real clusters with real mounts
 	@scripts/prepare fuse git
