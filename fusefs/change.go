@@ -202,13 +202,17 @@ func (f *filesystem) changeInode(cancel <-chan struct{}, h *fuse.InHeader, op fu
 	return gone(n, err)
 }
 
+// aclAccess is the access control list. @history has that of its directory: without it the permission bits would
+// say more than they mean.
+const aclAccess = "system.posix_acl_access"
+
 // GetXAttr is getxattr(2).
 func (f *filesystem) GetXAttr(cancel <-chan struct{}, h *fuse.InHeader, attr string, dest []byte) (uint32, fuse.Status) {
 	n, err := f.node(h.NodeId)
 	if err != nil {
 		return 0, f.fail("getxattr", err)
 	}
-	if n.sort == sortHistory || n.sort == sortTrail {
+	if (n.sort == sortHistory || n.sort == sortTrail) && attr != aclAccess {
 		return 0, f.fail("getxattr", errs.NoAttribute)
 	}
 	ctx := f.caller(cancel, h)

@@ -1,2 +1,68 @@
-// Package fusefs is being written.
+// Package fusefs is the mount: it answers the kernel's FUSE requests with operations on and queries of the
+// replicated state machines, in the present and, by names like @t=-10m, in the past.
+//
+//	/dev/fuse <--> loop --> go-fuse's ProtocolServer --> filesystem --> Store (package shards)
+//	                        takes requests apart          |   nodes     what the kernel knows, by number
+//	                                                      |   handles   what is open
+//	                                                      |   writes    of each file: answered, not delivered yet
+//	                                                      +-- reaper    finishes off what was removed
+//	                                                      +-- forgetter tells the kernel what others changed
+//
+// # The present
+//
+// Operations on names and attributes wait until they are delivered, so every member has received them. A write
+// is submitted and answered; its result is taken when it comes, and whatever asks for the file's contents or
+// attributes here waits for the file's pending writes first. The kernel is given no time to keep live entries and
+// attributes, and it asks for the attributes before it reads pages that it has (AUTO_INVAL_DATA), so reads are as
+// new as the Store's. Mapped pages are invalidated a moment after another node's change was delivered.
+//
+// Permissions are checked by the kernel (default_permissions). Locks are the kernel's own, between the programs of
+// one node.
+//
+// # The past
+//
+// Names of the past are found by lookup in every live directory and are in no listing:
+//
+//	@t=SPEC, @v=VIEW.SEQ, @GMT-2026.11.22-10.42.05   the directory as of then
+//	FILE@t=SPEC, FILE@v=VIEW.SEQ                       an entry of it as of then; a file really called so wins
+//	@history/                                          the names that the directory has or had
+//	@history/NAME/                                     the versions of NAME, by time, also of what had the name before
+//
+// SPEC is a time in RFC 3339, in full or shortened (2026-11-22T10:42, in the node's zone if it has none), unix
+// seconds with a fraction, a span before now (-90s -10m -2h -3d -1w -1h30m), or v=VIEW.SEQ. Days and weeks of a span
+// are of 24 hours. A span counts from the moment when the process asked first, for up to a tenth of the span (at
+// least two seconds), so that a program that walks a tree sees one moment. What cannot be answered is ENOENT, and
+// the log says why. No entry can get a name that begins with @t= or @v=, nor @history or @snapshots.
+//
+// The past has the permissions that it had then, and is entered with those that the directory has now. Its inode
+// numbers are hashes of inode and moment with the top bit set, the same on every node. The kernel may keep
+// everything it is told of the past.
+//
+// A version in @history is the end of a run of writes through one handle. When a handle through which something was
+// written is closed, an operation that changes nothing marks the end of the run: in the history of the file's
+// attributes it is a record equal to the one before. A truncation by path is a run of its own, setting times is
+// none. What had another name before begins with a version at the moment of the rename. A directory has a version
+// wherever its entries were left alone for a second.
+//
+// # Invariants
+//
+//	U1  every error passes through the table of errno.go once; a kind that is not there is EIO, and logged.
+//	U2  what another node changed is seen by the next read that begins after the change was acknowledged; a mapped
+//	    page is forgotten as soon as the forgetter has got to it.
+//	U3  an open handle of the past, and an open directory, stay at their moment.
+//	U4  the past is read-only: EROFS.
+//	U5  a node is known as long as the kernel has references to it or handles are open, and no longer.
+//	U6  there is always a goroutine reading requests: one that may wait gives up its place.
+//	U7  what a write, fsync or close of a handle returned without error, the error of an earlier write through it
+//	    excepted, is delivered: by close at the latest. An error is told once. Pending writes of a file are bounded.
+//	U8  @history shows a version for each run of writes and no others.
+//	U9  an inode without a name is released only when it is not open here, and never opened again after that; its
+//	    contents go when all members have released it, whoever crashes meanwhile.
+//
+// Locks: nodeTable.mu, handleTable.mu, handle.mu, writes.mu, dirStream.mu, loop.mu and those of reaper, forgetter,
+// moments and limiter. dirStream.mu is held while the Store is asked and may be held around nodeTable.mu; writes.mu
+// may be held around handle.mu; no other two are held together, and none while waiting for the Store or the kernel.
+//
+// The owner of a Server calls Unmount and Wait before it closes the Store. The process that serves a mount must
+// not map or execute files of it.
 package fusefs

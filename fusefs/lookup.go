@@ -36,7 +36,7 @@ func (f *filesystem) lookup(cancel <-chan struct{}, h *fuse.InHeader, name strin
 	case sortTrail:
 		return f.lookupVersion(ctx, parent, name, out)
 	}
-	if name[0] == '@' {
+	if reserved(name) {
 		if done, err := f.lookupDoor(ctx, h, parent, name, out); done {
 			return err
 		}

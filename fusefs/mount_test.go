@@ -132,3 +132,23 @@ func TestClientPosix(t *testing.T) {
 		})
 	}
 }
+
+// TestServe mounts a fake store where DFS_TEST_SERVE says and serves it until it is unmounted, for suites that are
+// run by hand:
+//
+//	DFS_TEST_SERVE=/mnt go test ./fusefs -run TestServe -timeout 0
+func TestServe(t *testing.T) {
+	dir := os.Getenv("DFS_TEST_SERVE")
+	if dir == "" {
+		t.Skip("runs by hand")
+	}
+	store := newFake()
+	defer store.close()
+	s, err := Mount(Config{MountPoint: dir, Store: store, AllowOther: true, Suid: true, Dev: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Wait(); err != nil {
+		t.Error(err)
+	}
+}
