@@ -14,9 +14,10 @@ func newBench(e *env) *cobra.Command {
 		Long:  benchHelp,
 		Example: `  dfs bench multicast                # messages between three processes
   dfs bench multicast --in-process   # the cores alone
-  dfs bench replication              # with log and index`,
+  dfs bench replication              # with log and index
+  dfs bench fs --cluster             # through the mounts of three nodes`,
 		RunE: group,
 	}
-	bench.AddCommand(newBenchMulticast(e), newBenchReplication(e), newBenchMember(e))
+	bench.AddCommand(newBenchMulticast(e), newBenchReplication(e), newBenchFS(e), newBenchMember(e), newBenchLoopback(e))
 	return bench
 }
