@@ -63,6 +63,9 @@ func (n *instance) status(ctx context.Context) (*control.Status, error) {
 
 // addEngine fills in what the engine knows.
 func (n *instance) addEngine(st *control.Status, engine *shards.Status) {
+	if !engine.Open && st.Phase == control.Serving {
+		st.Phase, st.Reason = control.Waiting, n.waitingFor() // mounted, but calls wait
+	}
 	addresses := n.cfg.addresses()
 	addresses[n.cfg.ID] = n.cfg.Listen
 	st.View = engine.View.ID

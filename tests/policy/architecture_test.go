@@ -198,3 +198,19 @@ func TestDependenciesAreDefended(t *testing.T) {
 		}
 	}
 }
+
+// The files that ARCHITECTURE.md sends its reader to are there.
+func TestArchitectureNamesRealFiles(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root(t), "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names(string(text)) {
+		if !strings.HasSuffix(name, ".go") || !strings.Contains(name, "/") {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(root(t), name)); err != nil {
+			t.Errorf("ARCHITECTURE.md names %s: %v", name, err)
+		}
+	}
+}
