@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -24,8 +25,13 @@ type caller struct {
 	f       *filesystem
 	signal  <-chan struct{} // closed by the first signal
 	thread  uint32
-	patient context.Context // after the first signal
-	stop    context.CancelFunc
+	patient atomic.Pointer[patience] // after the first signal
+}
+
+// patience is a context that ends when the caller is being killed.
+type patience struct {
+	context.Context
+	stop context.CancelFunc
 }
 
 func (f *filesystem) caller(signal <-chan struct{}, h *fuse.InHeader) *caller {
@@ -34,8 +40,8 @@ func (f *filesystem) caller(signal <-chan struct{}, h *fuse.InHeader) *caller {
 
 // end releases what the context needed.
 func (c *caller) end() {
-	if c.stop != nil {
-		c.stop()
+	if p := c.patient.Load(); p != nil {
+		p.stop()
 	}
 }
 
@@ -44,16 +50,16 @@ func (c *caller) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 // Done is closed when the caller may be gone.
 func (c *caller) Done() <-chan struct{} {
-	if c.patient != nil {
-		return c.patient.Done()
+	if p := c.patient.Load(); p != nil {
+		return p.Done()
 	}
 	return c.signal
 }
 
 // Err says whether Done is closed.
 func (c *caller) Err() error {
-	if c.patient != nil {
-		return c.patient.Err()
+	if p := c.patient.Load(); p != nil {
+		return p.Err()
 	}
 	select {
 	case <-c.signal:
@@ -69,11 +75,13 @@ func (c *caller) Value(any) any { return nil }
 // goOn says whether what was interrupted with err should be tried once more.
 func goOn(ctx context.Context, err error) bool {
 	c, ok := ctx.(*caller)
-	if !ok || err == nil || c.patient != nil || kindOf(err) != errs.Interrupted {
+	if !ok || err == nil || c.patient.Load() != nil || kindOf(err) != errs.Interrupted {
 		return false
 	}
-	c.patient, c.stop = context.WithCancel(c.f.ctx)
-	go watch(c.patient, c.stop, c.thread)
+	p := &patience{}
+	p.Context, p.stop = context.WithCancel(c.f.ctx)
+	c.patient.Store(p)
+	go watch(p, p.stop, c.thread)
 	return true
 }
 
