@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"dfs/advice"
@@ -47,19 +48,26 @@ func (e *env) devStart(cmd *cobra.Command, dir string, o devcluster.Options, pat
 	}
 	defer c.Close()
 	if made {
-		e.say("made a cluster of %d nodes in %s", len(c.Nodes), c.Dir)
+		e.say("made a cluster of %s in %s", nodesText(len(c.Nodes)), c.Dir)
 	}
 	started, err := start(cmd.Context(), c, c.Nodes, patience)
 	if err != nil {
 		return err
 	}
 	if len(started) == 0 {
-		e.say("all %d nodes run already", len(c.Nodes))
+		e.say("%s already running", nodesText(len(c.Nodes)))
 	}
 	for _, n := range c.Nodes {
 		e.print("%s\n", n.Config.Mount)
 	}
 	return nil
+}
+
+func nodesText(n int) string {
+	if n == 1 {
+		return "1 node"
+	}
+	return fmt.Sprintf("%d nodes", n)
 }
 
 // openOrCreate opens the cluster, or makes it.
