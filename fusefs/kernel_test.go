@@ -252,3 +252,24 @@ func TestUnmountWhileWaiting(t *testing.T) {
 	}
 	must(t, m.Wait())
 }
+
+// U6: however many requests wait, another one is read and answered.
+func TestManyWaiting(t *testing.T) {
+	m := mount(t)
+	m.store.hold(true)
+	const count = 12
+	var waiting []<-chan struct{}
+	for k := range count {
+		waiting = append(waiting, goes(func() { _ = os.Mkdir(filepath.Join(m.dir, fmt.Sprint("d", k)), 0o755) }))
+	}
+	// mkdir takes the directory's lock in the kernel, so one of them waits here and the others there.
+	eventually(t, "they wait", func() bool { return m.store.pending.Load() > 0 })
+	for range 100 {
+		var s unix.Statfs_t
+		must(t, unix.Statfs(m.dir, &s))
+	}
+	m.store.hold(false)
+	for _, w := range waiting {
+		<-w
+	}
+}

@@ -1,6 +1,7 @@
 package fusefs
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"time"
@@ -39,5 +40,5 @@ func (l *limiter) at(level slog.Level, msg string, args ...any) {
 		l.dropped = 0
 	}
 	l.mu.Unlock()
-	l.log.Log(nil, level, msg, args...) //nolint:staticcheck // there is no context to pass
+	l.log.Log(context.Background(), level, msg, args...)
 }

@@ -46,7 +46,6 @@ type machine struct {
 	outages  int           // power failures so far
 	busy     int           // steps since busyFrom
 	busyFrom time.Duration
-	syncing  bool
 
 	// What the referees know of it.
 	pos      int        // entries of the order that its log has
@@ -60,11 +59,10 @@ type machine struct {
 }
 
 const (
-	epoch       = hlc.Timestamp(1_795_341_600_000_000_000) // virtual time 0: 2026-11-22T10:00:00Z
-	segmentSize = 128 << 10
-	dataShards  = 2
-	heartbeat   = 100 * time.Millisecond
-	syncAfter   = 50 * time.Millisecond
+	epoch      = hlc.Timestamp(1_795_341_600_000_000_000) // virtual time 0: 2026-11-22T10:00:00Z
+	dataShards = 2
+	heartbeat  = 100 * time.Millisecond
+	syncAfter  = 50 * time.Millisecond
 )
 
 func (m *machine) physical() hlc.Timestamp { return epoch + hlc.Timestamp(m.w.now()+m.offset) }
@@ -77,7 +75,7 @@ func (m *machine) start() {
 		return
 	}
 	m.life++
-	log, err := versionlog.Open(versionlog.Config{Dir: m.disk, SegmentSize: segmentSize})
+	log, err := versionlog.Open(versionlog.Config{Dir: m.disk, SegmentSize: m.w.segmentSize})
 	if err == nil {
 		m.log = log
 		n, err := m.scan(log)
@@ -173,7 +171,7 @@ func b2u(b bool) uint64 {
 func (m *machine) reopen(disk *nvm.Strict) *versionlog.Log {
 	disk = disk.Crash(nil)
 	disk.SetCapacity(1 << 40)
-	log, err := versionlog.Open(versionlog.Config{Dir: disk, SegmentSize: segmentSize})
+	log, err := versionlog.Open(versionlog.Config{Dir: disk, SegmentSize: m.w.segmentSize})
 	if err != nil {
 		m.w.fail("W4: the log of node %d does not recover: %v", m.id, err)
 	}
