@@ -66,7 +66,7 @@ func (m *mutant) overlay(t *testing.T) string {
 
 // command is the run of the tests that must fail.
 func (m *mutant) command(overlay string) []string {
-	args := []string{"test", "-count=1", "-vet=off", "-timeout=3m", "-overlay", overlay}
+	args := []string{"test", "-count=1", "-vet=off", "-timeout=10m", "-overlay", overlay}
 	if m.by == simulation {
 		return append(args, "./tests/sim", "-run", "TestSim$", "-args", "-seeds="+*seedsFlag, "-stop")
 	}
@@ -104,6 +104,8 @@ func TestMutantsAreCaught(t *testing.T) {
 			took := time.Since(began).Round(time.Second / 10)
 			text := string(out)
 			switch {
+			case strings.Contains(text, "panic: test timed out"):
+				t.Errorf("MU2: %s takes too long (%v)", m.by, took)
 			case err == nil:
 				t.Errorf("MU2: it survives %s (%v)", m.by, took)
 			case strings.Contains(text, "[build failed]") || strings.Contains(text, "[setup failed]"):

@@ -32,7 +32,7 @@ type trouble struct {
 
 // newFaults draws which kinds a run has: seldom all of them, so that each is seen alone too.
 func newFaults(w *world) *faults {
-	f := &faults{w: w, provoked: pick(w.rng, 0, 0, 1, 3)}
+	f := &faults{w: w, provoked: pick(w.rng, 0, 1, 3, 6)}
 	all := []trouble{
 		{"clog", 2 * time.Second, f.clog},
 		{"break", 2 * time.Second, f.breakLink},
@@ -45,7 +45,7 @@ func newFaults(w *world) *faults {
 		{"flush", 700 * time.Millisecond, func() { f.anyone().flushIndex() }},
 		{"bad sync", 6 * time.Second, func() { f.badDisk(nvm.Persist) }},
 		{"bad write", 6 * time.Second, func() { f.badDisk(nvm.Write) }},
-		{"full", 5 * time.Second, f.full},
+		{"full", 4 * time.Second, f.full},
 		{"clock", 3 * time.Second, f.clock},
 		{"slow disk", 3 * time.Second, f.slowDisk},
 	}
@@ -110,6 +110,10 @@ func (f *faults) end() {
 		} else {
 			m.start()
 		}
+	}
+	if f.w.rng.IntN(4) == 0 {
+		// The last trouble is one that no other covers up.
+		f.badDisk(pick(f.w.rng, nvm.Persist, nvm.Write))
 	}
 }
 
@@ -222,7 +226,7 @@ func (f *faults) full() {
 	m.disk.SetCapacity(0)
 	if f.w.rng.IntN(2) == 0 {
 		m.disk.SetHook(func(op nvm.Op) (int, error) {
-			if op.Verb == nvm.Write && op.Name != "mark" && f.w.rng.IntN(3) == 0 {
+			if op.Verb == nvm.Write && op.Name != "mark" && f.w.rng.IntN(3) > 0 {
 				return f.w.rng.IntN(op.Len), errs.New(errs.NoSpace, "injected: %v", op)
 			}
 			return 0, nil

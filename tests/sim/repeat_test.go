@@ -20,7 +20,7 @@ func TestRepeatedOperationIsAppliedOnce(t *testing.T) {
 	const ino = 7
 	sub := shards.ShardOf(ino, dataShards)
 	op, data := objects.Append{Ino: ino}.Encode(), []byte("once")
-	log, err := versionlog.Open(versionlog.Config{Dir: nvm.NewStrict(), SegmentSize: segmentSize})
+	log, err := versionlog.Open(versionlog.Config{Dir: nvm.NewStrict()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,9 @@ func (w *world) comeToRest() {
 	w.quiet = true
 	w.finish("end of all calls")
 	for _, m := range w.machines {
+		m.heal()
+	}
+	for _, m := range w.machines {
 		w.lastWords(m)
 	}
 	w.finish("end of the last calls")

@@ -10,6 +10,7 @@ import (
 	"dfs/ids"
 	"dfs/index"
 	"dfs/nvm"
+	"dfs/versionlog"
 )
 
 // world is one run: the machines, the network, the queue of what is due, and the referees.
@@ -24,6 +25,7 @@ type world struct {
 	net            *sim.Network
 	clientsPerNode int
 	ringBytes      int
+	segmentSize    int64
 	quiet          bool // clients do nothing new
 	delays         delays
 	faults         *faults
@@ -88,6 +90,7 @@ func newWorld(seed uint64) *world {
 	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 0xdf5))}
 	size := pick(w.rng, 1, 3, 3, 3, 3, 3, 3, 5)
 	w.ringBytes = pick(w.rng, 16<<10, 16<<10, 64<<10, 64<<10, 256<<10, 256<<10, 256<<10, 2<<20)
+	w.segmentSize = max(versionlog.MinSegmentSize, int64(w.ringBytes/8))
 	w.clientsPerNode = 1 + w.rng.IntN(3)
 	w.delays.draw(w.rng)
 	w.program = newProgram(w.ringBytes)
