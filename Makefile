@@ -48,7 +48,7 @@ cluster: build ## tests of real clusters with real mounts
 	DFS_BINARY=$(CURDIR)/bin/dfs go test -timeout 9m ./tests/cluster/...
 
 sim: prepare ## simulate whole clusters: SEEDS=500 from the first, or one with SEED=7
-	go test -timeout 60m ./tests/sim -args -seeds=$(SEEDS) $(if $(SEED),-seed=$(SEED))
+	go test -v -timeout 60m ./tests/sim -args -seeds=$(SEEDS) $(if $(SEED),-seed=$(SEED))
 
 mutants: prepare ## every seeded bug must be caught by a test
 	go test -timeout 60m -v ./tests/mutants -args -all
