@@ -234,3 +234,40 @@ func BenchmarkOSWritePersist4K(b *testing.B) {
 		off += 4096
 	}
 }
+
+// Long writes are cut into pieces, and nothing of them is lost or written twice.
+func TestLongWrites(t *testing.T) {
+	dir, err := nvm.OpenOS(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const piece = 512 << 10
+	const size = 4 * piece
+	f, err := dir.Create("long", size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rng := rand.New(rand.NewPCG(1, 2))
+	for round := range 30 {
+		var parts [][]byte
+		var want []byte
+		for len(want) < size {
+			// Lengths around where a piece ends, and some of nothing.
+			n := []int{0, 1, 4096, piece / 4, piece - 1, piece, piece + piece/3, rng.IntN(2 * piece)}[rng.IntN(8)]
+			n = min(n, size-len(want))
+			b := bytes.Repeat([]byte{byte(round + len(parts))}, n)
+			parts, want = append(parts, b), append(want, b...)
+		}
+		if err := f.WriteAt(0, parts...); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, size)
+		if _, err := f.ReadAt(got, 0); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("round %d: what was read is not what was written", round)
+		}
+	}
+}

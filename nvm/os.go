@@ -16,6 +16,11 @@ import (
 // maxParts is how many parts one pwritev takes (IOV_MAX).
 const maxParts = 1024
 
+// maxPiece is about how many bytes one pwritev takes. The kernel takes a folio as large as the write into its page
+// cache, and in a virtual machine that gives free memory back to its host, the largest blocks are those that
+// the host has taken: writes of 2 MiB and more then cost ten times as much as these.
+const maxPiece = 512 << 10
+
 type osDir struct{ path string }
 
 // OpenOS opens a directory of the operating system, and makes it if it is missing; its parent must
@@ -190,7 +195,7 @@ func (f *osFile) WriteAt(off int64, parts ...[]byte) error {
 	}
 	err := control(f.File, func(fd int) error {
 		for len(parts) > 0 {
-			n, err := unix.Pwritev(fd, parts[:min(len(parts), maxParts)], off)
+			n, err := unix.Pwritev(fd, cut(parts), off)
 			if err != nil {
 				return err
 			}
@@ -203,6 +208,24 @@ func (f *osFile) WriteAt(off int64, parts ...[]byte) error {
 		return failed(err, "write", f.Name())
 	}
 	return nil
+}
+
+// cut returns what one system call writes of parts: at most maxParts, and about maxPiece bytes.
+func cut(parts [][]byte) [][]byte {
+	size := 0
+	for i, p := range parts {
+		if i == maxParts {
+			return parts[:i]
+		}
+		if size += len(p); size > maxPiece {
+			if over := size - maxPiece; over > maxPiece/4 {
+				last := p[: len(p)-over : len(p)-over]
+				return append(parts[:i:i], last)
+			}
+			return parts[:i+1]
+		}
+	}
+	return parts
 }
 
 // skip returns parts without their first n bytes, and without empty parts in front.
