@@ -266,7 +266,7 @@ func (f *filesystem) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *f
 func (f *filesystem) ReleaseDir(in *fuse.ReleaseIn) {
 	if h := f.handles.remove(in.Fh); h != nil {
 		f.nodes.close(h.n)
-		f.reaper.closed(h.n)
+		f.reaper.letGo(h.n.ino)
 	}
 }
 

@@ -37,6 +37,7 @@ type fake struct {
 	applied  func(sub ids.Subgroup, origin ids.NodeID, op []byte)
 
 	pending atomic.Int64
+	resumed atomic.Bool // the reaper's first operation was submitted
 	syncs   atomic.Int64
 	data    atomic.Pointer[[][]byte]
 	born    hlc.Timestamp
@@ -104,6 +105,11 @@ func (s *fake) submit(origin ids.NodeID, sub ids.Subgroup, op []byte, data ...[]
 	defer s.mu.Unlock()
 	s.queue = append(s.queue, c)
 	s.pending.Add(1)
+	if o, err := namespace.Decode(op); sub == ids.Namespace && err == nil {
+		if _, ok := o.(namespace.ReleaseAll); ok {
+			s.resumed.Store(true)
+		}
+	}
 	s.changed.Broadcast()
 	return c
 }

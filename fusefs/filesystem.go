@@ -27,7 +27,8 @@ type filesystem struct {
 	nodes   *nodeTable
 	handles *handleTable
 	moments *moments
-	notify  func(ino ids.Ino) // makes this kernel forget pages and attributes
+	notify  func(ino ids.Ino)    // makes this kernel forget pages and attributes
+	prune   func(inos []ids.Ino) // makes it forget what it only keeps in case it is asked for
 	reaper  *reaper
 
 	interrupted atomic.Uint64
@@ -39,7 +40,7 @@ func newFilesystem(ctx context.Context, cfg Config) *filesystem {
 		cfg:           cfg, store: cfg.Store, log: cfg.Logger, ctx: ctx,
 		limited: newLimiter(cfg.Logger),
 		nodes:   newNodeTable(), handles: newHandleTable(), moments: newMoments(),
-		notify: func(ids.Ino) {},
+		notify: func(ids.Ino) {}, prune: func([]ids.Ino) {},
 	}
 	f.reaper = newReaper(f)
 	return f

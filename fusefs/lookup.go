@@ -112,7 +112,11 @@ func (f *filesystem) pastEntry(ctx context.Context, key nodeKey, out *fuse.Entry
 }
 
 // Forget takes back references of the kernel.
-func (f *filesystem) Forget(id, count uint64) { f.nodes.forget(id, count) }
+func (f *filesystem) Forget(id, count uint64) {
+	if f.nodes.forget(id, count) {
+		f.reaper.letGo(ids.Ino(id))
+	}
+}
 
 // GetAttr is stat(2).
 func (f *filesystem) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {

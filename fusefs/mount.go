@@ -94,7 +94,11 @@ func fusermount(cfg *Config) (int, error) {
 	cmd.Env = append(os.Environ(), "_FUSE_COMMFD=3")
 	cmd.ExtraFiles = []*os.File{theirs}
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return -1, errs.Wrap(errs.IO, err, "fusermount3 %s: %s", cfg.MountPoint, strings.TrimSpace(string(out)))
+		err := errs.Wrap(errs.IO, err, "mount %s: %s", cfg.MountPoint, strings.TrimSpace(string(out)))
+		if cfg.AllowOther {
+			err = advice.Add(err, "run as root, or add a line user_allow_other to /etc/fuse.conf")
+		}
+		return -1, err
 	}
 	fd, err := receiveFD(int(ours.Fd()))
 	if err != nil {

@@ -123,8 +123,8 @@ func (t *nodeTable) add(key nodeKey) *node {
 	return n
 }
 
-// forget gives back references of the kernel.
-func (t *nodeTable) forget(id, count uint64) {
+// forget gives back references of the kernel. It says whether the node is not known any more.
+func (t *nodeTable) forget(id, count uint64) (gone bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := t.other[nodeID(id)]
@@ -132,10 +132,10 @@ func (t *nodeTable) forget(id, count uint64) {
 		n = t.live[ids.Ino(id)]
 	}
 	if n == nil || n.ino == ids.RootIno && n.live() {
-		return
+		return false
 	}
 	n.lookups -= min(count, n.lookups)
-	t.dropIfUnused(n)
+	return t.dropIfUnused(n)
 }
 
 // open notes a handle.
@@ -162,16 +162,17 @@ func (t *nodeTable) close(n *node) {
 	t.dropIfUnused(n)
 }
 
-func (t *nodeTable) dropIfUnused(n *node) {
-	if n.lookups > 0 || n.opens > 0 {
-		return
-	}
-	if n.live() {
+func (t *nodeTable) dropIfUnused(n *node) bool {
+	switch {
+	case n.lookups > 0 || n.opens > 0:
+		return false
+	case n.live():
 		delete(t.live, n.ino)
-		return
+	default:
+		delete(t.other, n.id)
+		delete(t.byKey, n.nodeKey)
 	}
-	delete(t.other, n.id)
-	delete(t.byKey, n.nodeKey)
+	return true
 }
 
 // release says whether an orphan may be released: it is not open here, and from now on cannot be opened.

@@ -26,4 +26,5 @@ const (
 	opReaddirplus  = 44
 	opLseek        = 46
 	noteInvalInode = 2 // FUSE_NOTIFY_INVAL_INODE
+	notePrune      = 9 // FUSE_NOTIFY_PRUNE
 )

@@ -234,5 +234,5 @@ func (f *filesystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 		}
 	}
 	f.nodes.close(h.n)
-	f.reaper.closed(h.n)
+	f.reaper.letGo(h.n.ino)
 }

@@ -20,7 +20,7 @@ type reaper struct {
 
 	mu     sync.Mutex
 	shards map[ids.Subgroup]struct{} // which may have garbage
-	held   map[ids.Ino]struct{}      // orphans that are open here
+	held   map[ids.Ino]struct{}      // orphans that are open here, or that the kernel knows
 
 	// Used by run alone.
 	firstSeen map[ids.Ino]time.Time
@@ -29,10 +29,12 @@ type reaper struct {
 const (
 	reapDelay  = 20 * time.Millisecond // so that rm -r is a few operations, not thousands
 	reapPeriod = 30 * time.Second      // to find what others left
-	// holdKnown is how long an orphan is held only because the kernel still knows it, for example as the working
-	// directory of a shell.
+	// holdKnown is how long an orphan is held only because the kernel still knows it though it was asked to forget
+	// it, for example as the working directory of a shell.
 	holdKnown = time.Minute
 	reapBatch = 4096
+	// pruneBatch keeps the message to the kernel small.
+	pruneBatch = 256
 )
 
 func newReaper(f *filesystem) *reaper {
@@ -47,12 +49,12 @@ func (r *reaper) poke() {
 	}
 }
 
-// closed is told of the end of each handle.
-func (r *reaper) closed(n *node) {
+// letGo is told when a handle of an inode is closed, and when the kernel has forgotten an inode.
+func (r *reaper) letGo(ino ids.Ino) {
 	r.mu.Lock()
-	_, held := r.held[n.ino]
+	_, held := r.held[ino]
 	r.mu.Unlock()
-	if held && n.live() {
+	if held {
 		r.poke()
 	}
 }
@@ -168,8 +170,8 @@ func (r *reaper) reap(ctx context.Context) error {
 	return r.drop(ctx, left)
 }
 
-// hold notes which orphans are open here, so that closing one wakes the reaper. It returns those that were closed
-// before that was noted.
+// hold notes which orphans are in use here, so that the end of it wakes the reaper, and asks the kernel to forget
+// those that it only keeps in case. It returns those that were let go before that was noted.
 func (r *reaper) hold(inos []ids.Ino) (closed []ids.Ino) {
 	held := make(map[ids.Ino]struct{}, len(inos))
 	for _, ino := range inos {
@@ -178,10 +180,16 @@ func (r *reaper) hold(inos []ids.Ino) (closed []ids.Ino) {
 	r.mu.Lock()
 	r.held = held
 	r.mu.Unlock()
+	var kept []ids.Ino
 	for _, ino := range inos {
 		if r.f.nodes.release(ino, false) {
 			closed = append(closed, ino)
+		} else {
+			kept = append(kept, ino)
 		}
+	}
+	for batch := range slices.Chunk(kept, pruneBatch) {
+		r.f.prune(batch)
 	}
 	return closed
 }

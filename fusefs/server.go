@@ -46,7 +46,7 @@ func Mount(cfg Config) (*Server, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{cfg: cfg, fd: fd, cancel: cancel, done: make(chan struct{}), f: newFilesystem(ctx, cfg)}
 	forget := newForgetter(s.f, s.invalidate)
-	s.f.notify = forget.note
+	s.f.notify, s.f.prune = forget.note, s.pruneNodes
 	if cfg.serve != nil {
 		return s, cfg.serve(s)
 	}
@@ -158,6 +158,18 @@ func (s *Server) Stats() Stats {
 	}
 	st.Nodes, st.Past = s.f.nodes.counts()
 	return st
+}
+
+// pruneNodes makes the kernel forget inodes that nobody uses. Kernels before 6.18 do not know how.
+func (s *Server) pruneNodes(inos []ids.Ino) {
+	msg := make([]byte, outHeaderSize+16, outHeaderSize+16+8*len(inos))
+	binary.NativeEndian.PutUint32(msg[4:], notePrune)
+	binary.NativeEndian.PutUint32(msg[outHeaderSize:], uint32(len(inos)))
+	for _, ino := range inos {
+		msg = binary.NativeEndian.AppendUint64(msg, uint64(ino))
+	}
+	binary.NativeEndian.PutUint32(msg[0:], uint32(len(msg)))
+	_, _ = unix.Write(s.fd, msg)
 }
 
 // invalidate makes the kernel forget a file's pages and attributes. It must not be called from a goroutine that
