@@ -32,7 +32,7 @@ demo: build ## start three nodes, show the tour of the README, stop them
 
 test: build lint unit race sim cluster ## everything that must pass before a commit, below 10 minutes on 2 cores
 
-check: test demo mutants ## all that CI does
+check: test demo ## all that CI does (mutants take longer, run them by hand)
 
 unit: prepare ## tests of the packages, and the rules of the house
 	go test -timeout 5m $$(go list ./... | grep -v -e /tests/cluster -e /tests/sim)
@@ -55,7 +55,9 @@ mutants: prepare ## every seeded bug must be caught by a test
 
 bench: build ## benchmarks of the packages, then of a cluster through its mounts
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
-	bin/dfs bench
+	bin/dfs bench multicast
+	bin/dfs bench replication
+	bin/dfs bench fs --cluster
 
 lint: prepare ## go vet, staticcheck, gofmt
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'dfs: hint: gofmt -w the files above'; exit 1; }
