@@ -47,8 +47,9 @@
 // # Invariants
 //
 //	U1  every error passes through the table of errno.go once; a kind that is not there is EIO, and logged.
-//	U2  what another node changed is seen by the next read that begins after the change was acknowledged; a mapped
-//	    page is forgotten as soon as the forgetter has got to it.
+//	U2  what another node changed is seen by the next read that begins after the change was acknowledged, but for
+//	    pages that this kernel has of a file: these, mapped or not, are forgotten as soon as the forgetter has got to
+//	    them, some microseconds later.
 //	U3  an open handle of the past, and an open directory, stay at their moment.
 //	U4  the past is read-only: EROFS.
 //	U5  a node is known as long as the kernel has references to it or handles are open, and no longer.

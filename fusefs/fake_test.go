@@ -134,15 +134,25 @@ func (s *fake) deliver() {
 		}
 		batch := s.queue
 		s.queue = nil
+		tx := s.index.Begin()
 		for _, c := range batch {
-			s.apply(c)
+			s.apply(tx, c)
+		}
+		if err := tx.Commit(); err != nil {
+			panic(err)
+		}
+		for _, c := range batch {
+			if s.applied != nil {
+				s.applied(c.sub, c.origin, c.op)
+			}
+			close(c.done)
 		}
 		s.pending.Add(-int64(len(batch)))
 		s.changed.Broadcast()
 	}
 }
 
-func (s *fake) apply(c *fakeCall) {
+func (s *fake) apply(tx *index.Tx, c *fakeCall) {
 	at := s.clock.Now(s.Physical())
 	c.result.Timestamp = at
 	c.result.Version = ids.MakeVersion(1, uint64(len(s.versions)+1))
@@ -150,7 +160,6 @@ func (s *fake) apply(c *fakeCall) {
 	if s.refuse != nil {
 		if k := s.refuse(c.sub, c.op); k != errs.OK {
 			c.result.Kind = k
-			close(c.done)
 			return
 		}
 	}
@@ -160,21 +169,13 @@ func (s *fake) apply(c *fakeCall) {
 		ref.LSN = uint64(len(log) - 1)
 		s.data.Store(&log)
 	}
-	tx := s.index.Begin()
 	w := recorder{tx.Writer(c.sub, at), s}
 	if c.sub == ids.Namespace {
 		c.result.Kind, c.result.Body = namespace.Apply(w, at, c.op)
 	} else {
 		c.result.Kind, c.result.Body = objects.Apply(w.Writer, at, c.op, ref)
 	}
-	if err := tx.Commit(); err != nil {
-		panic(err)
-	}
 	s.newest = at
-	if s.applied != nil {
-		s.applied(c.sub, c.origin, c.op)
-	}
-	close(c.done)
 }
 
 // recorder remembers the keys of the namespace.
