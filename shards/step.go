@@ -28,8 +28,11 @@ func (n *Node) Step() (again bool) {
 		return false
 	}
 	n.takeEvents()
-	if v := n.view; v != nil && v.open {
+	if v := n.view; v != nil && v.open && n.Err() == nil {
 		again = n.stepView(v)
+	}
+	if n.Err() != nil {
+		return false // nobody is told anything any more
 	}
 	n.serveWaiters()
 	if v := n.view; v != nil && v.open {
@@ -37,7 +40,7 @@ func (n *Node) Step() (again bool) {
 		n.syncHot()
 	}
 	n.fab.Flush()
-	return again && n.Err() == nil
+	return again
 }
 
 func (n *Node) takeEvents() {
@@ -45,6 +48,9 @@ func (n *Node) takeEvents() {
 	n.events, n.inbox = n.inbox, n.events[:0]
 	n.mu.Unlock()
 	for i, e := range n.events {
+		if n.Err() != nil && e.kind != statusAsked {
+			continue
+		}
 		switch e.kind {
 		case peerUp:
 			n.log.Info("link is up", "peer", e.peer)

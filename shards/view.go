@@ -52,7 +52,7 @@ func (n *Node) onMessage(from ids.NodeID, msg []byte) {
 
 // carryOut does what the membership asks, in order; what that leads to is appended.
 func (n *Node) carryOut(effects []views.Effect) {
-	for i := 0; i < len(effects); i++ {
+	for i := 0; i < len(effects) && n.Err() == nil; i++ {
 		e := &effects[i]
 		switch e.Kind {
 		case views.Send:
