@@ -45,6 +45,7 @@ func newFaults(w *world) *faults {
 		{"flush", 700 * time.Millisecond, func() { f.anyone().flushIndex() }},
 		{"bad sync", 6 * time.Second, func() { f.badDisk(nvm.Persist) }},
 		{"bad write", 6 * time.Second, func() { f.badDisk(nvm.Write) }},
+		{"bad files", 6 * time.Second, f.badFiles},
 		{"full", 4 * time.Second, f.full},
 		{"clock", 3 * time.Second, f.clock},
 		{"slow disk", 3 * time.Second, f.slowDisk},
@@ -214,6 +215,12 @@ func (f *faults) badDisk(verb nvm.Verb) {
 	m := f.anyone()
 	m.sick = true
 	m.disk.FailNth(f.w.rng.IntN(3), errs.IO, f.w.rng.IntN(2) == 0, func(op nvm.Op) bool { return op.Verb == verb })
+}
+
+// badFiles makes writes of small files fail until the process ends.
+func (f *faults) badFiles() {
+	m := f.anyone()
+	m.sick, m.badFiles = true, true
 }
 
 // full leaves no room on a disk for a while: for another file, or for anything.

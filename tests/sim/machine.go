@@ -43,6 +43,7 @@ type machine struct {
 	stepAt   time.Duration // when it steps next
 	paused   time.Duration // it does nothing before
 	sick     bool          // its disk failed, so it may fail
+	badFiles bool          // small files cannot be written
 	outages  int           // power failures so far
 	busy     int           // steps since busyFrom
 	busyFrom time.Duration
@@ -102,11 +103,23 @@ func (m *machine) config() shards.Config {
 	return shards.Config{
 		Self: views.Member{Node: m.id, Incarnation: m.life}, Nodes: m.w.nodes, Shards: dataShards,
 		Log: &watchedLog{m.log, m}, Index: m.index, Durable: m.state, Floor: m.floor,
-		SaveState: func(d views.Durable) error { m.state = d; return nil },
-		SaveFloor: func(t hlc.Timestamp) error { m.floor = t; return nil },
+		SaveState: func(d views.Durable) error { return m.save(func() { m.state = d }) },
+		SaveFloor: func(t hlc.Timestamp) error { return m.save(func() { m.floor = t }) },
 		Physical:  m.physical, Sync: m.startSync,
 		Logger: slog.New(&logHandler{m: m, life: m.life}), RingBytes: m.w.ringBytes, Heartbeat: heartbeat, SyncAfter: syncAfter,
 	}
+}
+
+// save writes a small file. If that fails it may be written all the same.
+func (m *machine) save(write func()) error {
+	if !m.badFiles {
+		write()
+		return nil
+	}
+	if m.w.rng.IntN(2) == 0 {
+		write()
+	}
+	return errs.New(errs.IO, "injected: write of a small file")
 }
 
 func (m *machine) begin(node *shards.Node) {
@@ -204,6 +217,7 @@ func (m *machine) scan(log *versionlog.Log) (n int, err error) {
 // heal makes the disk well. A log that has failed stays so until the process ends.
 func (m *machine) heal() {
 	m.sick = m.log != nil && m.log.Err() != nil
+	m.badFiles = false
 	m.disk.SetHook(nil)
 	m.disk.SetCapacity(1 << 40)
 }
