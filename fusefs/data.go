@@ -148,7 +148,7 @@ func (f *filesystem) write(ctx context.Context, h *handle, in *fuse.WriteIn, dat
 // the end of the file was; if the file had grown on another node, that was wrong.
 func (f *filesystem) appended(ino ids.Ino, assumed uint64, res Result) {
 	if at, err := objects.DecodeOffset(res.Body); err != nil || uint64(at) != assumed {
-		f.notify(ino)
+		f.forget.note(ino)
 	}
 }
 

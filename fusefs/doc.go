@@ -47,9 +47,8 @@
 // # Invariants
 //
 //	U1  every error passes through the table of errno.go once; a kind that is not there is EIO, and logged.
-//	U2  what another node changed is seen by the next read that begins after the change was acknowledged, but for
-//	    pages that this kernel has of a file: these, mapped or not, are forgotten as soon as the forgetter has got to
-//	    them, some microseconds later.
+//	U2  what another node changed is seen by the next call that begins after the change was acknowledged; in a mapping
+//	    it is seen as soon as the forgetter has got to it, some microseconds later.
 //	U3  an open handle of the past, and an open directory, stay at their moment.
 //	U4  the past is read-only: EROFS.
 //	U5  a node is known as long as the kernel has references to it or handles are open, and no longer.
@@ -64,6 +63,6 @@
 // moments and limiter. dirStream.mu is held while the Store is asked and may be held around nodeTable.mu; writes.mu
 // may be held around handle.mu; no other two are held together, and none while waiting for the Store or the kernel.
 //
-// The owner of a Server calls Unmount and Wait before it closes the Store. The process that serves a mount must
+// A node has one Server at a time: mounting releases what the node had open before. Its owner calls Unmount and Wait before it closes the Store. The process that serves a mount must
 // not map or execute files of it.
 package fusefs

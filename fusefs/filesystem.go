@@ -27,7 +27,7 @@ type filesystem struct {
 	nodes   *nodeTable
 	handles *handleTable
 	moments *moments
-	notify  func(ino ids.Ino)    // makes this kernel forget pages and attributes
+	forget  *forgetter
 	prune   func(inos []ids.Ino) // makes it forget what it only keeps in case it is asked for
 	reaper  *reaper
 
@@ -40,8 +40,9 @@ func newFilesystem(ctx context.Context, cfg Config) *filesystem {
 		cfg:           cfg, store: cfg.Store, log: cfg.Logger, ctx: ctx,
 		limited: newLimiter(cfg.Logger),
 		nodes:   newNodeTable(), handles: newHandleTable(), moments: newMoments(),
-		notify: func(ids.Ino) {}, prune: func([]ids.Ino) {},
+		prune: func([]ids.Ino) {},
 	}
+	f.forget = newForgetter(f, func(ids.Ino) error { return nil })
 	f.reaper = newReaper(f)
 	return f
 }

@@ -75,7 +75,7 @@ func (f *filesystem) lookupVersion(ctx context.Context, trail *node, name string
 	}
 	r, err := f.at(ctx, at)
 	if err != nil {
-		f.limited.info("a name of the past leads nowhere", "name", name, "directory", trail.ino, "reason", err)
+		f.limited.warn("a name of the past leads nowhere", "name", name, "directory", trail.ino, "reason", err)
 		return err
 	}
 	ino, _, err := namespace.Lookup(r, trail.ino, trail.name)
@@ -135,10 +135,14 @@ func (f *filesystem) listHistory(ctx context.Context, n *node) (lister, error) {
 }
 
 // listTrail lists the versions of a name.
-func (f *filesystem) listTrail(_ context.Context, n *node) (lister, error) {
+func (f *filesystem) listTrail(ctx context.Context, n *node) (lister, error) {
 	versions := f.versions(n.ino, n.name)
 	if len(versions) == 0 {
 		return nil, errs.NotFound
+	}
+	// Asking for the newest first makes the rest cheap: nothing has to be waited for or noted any more.
+	if _, err := f.pastOf(ctx, ids.Namespace, versions[len(versions)-1].at); err != nil {
+		return nil, err
 	}
 	return func(after string, fn func(e dirEntry) bool) {
 		first, _ := slices.BinarySearchFunc(versions, after, func(v version, after string) int { return cmp.Or(strings.Compare(formatVersion(v.at), after), -1) })

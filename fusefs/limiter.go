@@ -1,7 +1,6 @@
 package fusefs
 
 import (
-	"context"
 	"log/slog"
 	"sync"
 	"time"
@@ -22,10 +21,7 @@ const linesPerSecond = 10
 
 func newLimiter(log *slog.Logger) *limiter { return &limiter{log: log} }
 
-func (l *limiter) warn(msg string, args ...any) { l.at(slog.LevelWarn, msg, args...) }
-func (l *limiter) info(msg string, args ...any) { l.at(slog.LevelInfo, msg, args...) }
-
-func (l *limiter) at(level slog.Level, msg string, args ...any) {
+func (l *limiter) warn(msg string, args ...any) {
 	l.mu.Lock()
 	if now := time.Now().Unix(); now != l.second {
 		l.second, l.count = now, 0
@@ -40,5 +36,5 @@ func (l *limiter) at(level slog.Level, msg string, args ...any) {
 		l.dropped = 0
 	}
 	l.mu.Unlock()
-	l.log.Log(context.Background(), level, msg, args...)
+	l.log.Warn(msg, args...)
 }

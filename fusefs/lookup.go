@@ -129,7 +129,13 @@ func (f *filesystem) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fu
 	if n.sort == sortPast {
 		out.SetTimeout(pastValid)
 	}
-	return f.fail("getattr", f.attr(ctx, n, &out.Attr))
+	if err := f.attr(ctx, n, &out.Attr); err != nil {
+		return f.fail("getattr", err)
+	}
+	if !n.live() {
+		return fuse.OK
+	}
+	return f.fail("getattr", f.forget.forgotten(ctx, n.ino))
 }
 
 // attr fills the attributes of any node.

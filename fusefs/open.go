@@ -162,18 +162,16 @@ func (f *filesystem) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status
 	if !h.n.live() {
 		return fuse.OK
 	}
-	f.markClose(h, runWrote)
-	return f.fail("close", f.settleHandle(cancel, &in.InHeader, h))
+	ctx := f.caller(cancel, &in.InHeader)
+	defer ctx.end()
+	f.markClose(ctx, h, runWrote)
+	return f.fail("close", f.settleHandle(ctx, h))
 }
 
 // settleHandle waits for what was written and returns what went wrong with it (U7).
-func (f *filesystem) settleHandle(cancel <-chan struct{}, in *fuse.InHeader, h *handle) error {
-	if !h.n.writes.quiet() {
-		ctx := f.caller(cancel, in)
-		defer ctx.end()
-		if err := h.n.writes.settle(ctx); err != nil {
-			return err
-		}
+func (f *filesystem) settleHandle(ctx context.Context, h *handle) error {
+	if err := h.n.writes.settle(ctx); err != nil {
+		return err
 	}
 	if k := h.takeError(); k != errs.OK {
 		return errs.New(k, "an earlier write failed")
@@ -181,14 +179,14 @@ func (f *filesystem) settleHandle(cancel <-chan struct{}, in *fuse.InHeader, h *
 	return nil
 }
 
-// markClose ends a run of writes that got at least so far: @history shows one version for each (U8). The mark is an operation that sets
-// nothing: in the past it is a record that is the same as the one before. Nobody waits for it.
-func (f *filesystem) markClose(h *handle, least runState) {
+// markClose ends a run of writes that got at least so far: @history shows one version for each (U8). The mark is an
+// operation that sets nothing: in the past it is a record that is the same as the one before. Nobody waits for it.
+func (f *filesystem) markClose(ctx context.Context, h *handle, least runState) {
 	if !h.endRun(least) {
 		return
 	}
 	mark := objects.SetTimes{Ino: h.n.ino, KeepCtime: true}
-	if _, err := f.store.Submit(f.ctx, f.store.DataShard(h.n.ino), mark.Encode()); err != nil {
+	if _, err := f.submit(ctx, f.store.DataShard(h.n.ino), mark.Encode()); err != nil {
 		f.limited.warn("the end of a version was not noted", "inode", h.n.ino, "error", err)
 	}
 }
@@ -202,21 +200,19 @@ func (f *filesystem) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status
 	if !h.n.live() {
 		return fuse.OK
 	}
-	if err := f.settleHandle(cancel, &in.InHeader, h); err != nil {
+	ctx := f.caller(cancel, &in.InHeader)
+	defer ctx.end()
+	if err := f.settleHandle(ctx, h); err != nil {
 		return f.fail("fsync", err)
 	}
-	return f.fail("fsync", f.sync(cancel, &in.InHeader))
+	return f.fail("fsync", f.persist(ctx))
 }
 
 // FsyncDir is fsync(2) of a directory.
 func (f *filesystem) FsyncDir(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
-	return f.fail("fsync", f.sync(cancel, &in.InHeader))
-}
-
-func (f *filesystem) sync(cancel <-chan struct{}, h *fuse.InHeader) error {
-	ctx := f.caller(cancel, h)
+	ctx := f.caller(cancel, &in.InHeader)
 	defer ctx.end()
-	return f.persist(ctx)
+	return f.fail("fsync", f.persist(ctx))
 }
 
 // Release is the end of a handle; no caller waits for it.
@@ -226,7 +222,7 @@ func (f *filesystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 		return
 	}
 	if h.n.live() {
-		f.markClose(h, runEmpty)
+		f.markClose(f.ctx, h, runEmpty)
 		if err := h.n.writes.settle(f.ctx); err == nil {
 			if k := h.takeError(); k != errs.OK { // pages of a mapping that were written back after close
 				f.limited.warn("a write failed after its file was closed", "inode", h.n.ino, "error", k)

@@ -29,7 +29,7 @@ func (f *filesystem) lookupDoor(ctx context.Context, h *fuse.InHeader, parent *n
 		err = f.enter(ctx, h, parent, name, p, out)
 	}
 	if k := kindOf(err); k != errs.OK && k != errs.Interrupted {
-		f.limited.info("a name of the past leads nowhere", "name", name, "directory", parent.ino, "reason", err)
+		f.limited.warn("a name of the past leads nowhere", "name", name, "directory", parent.ino, "reason", err)
 		if k != errs.IO && k != errs.Corrupt && k != errs.Unavailable {
 			err = errs.NotFound
 		}

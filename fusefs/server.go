@@ -45,8 +45,7 @@ func Mount(cfg Config) (*Server, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{cfg: cfg, fd: fd, cancel: cancel, done: make(chan struct{}), f: newFilesystem(ctx, cfg)}
-	forget := newForgetter(s.f, s.invalidate)
-	s.f.notify, s.f.prune = forget.note, s.pruneNodes
+	s.f.forget, s.f.prune = newForgetter(s.f, s.invalidate), s.pruneNodes
 	if cfg.serve != nil {
 		return s, cfg.serve(s)
 	}
@@ -55,8 +54,8 @@ func Mount(cfg Config) (*Server, error) {
 	s.loop.log = s.f.limited.warn
 	s.loop.start()
 	s.background(ctx, s.f.reaper.run)
-	s.background(ctx, forget.run)
-	cfg.Store.OnApply(forget.applied)
+	s.background(ctx, s.f.forget.run)
+	cfg.Store.OnApply(s.f.forget.applied)
 	go s.finish()
 	if err := s.greeted(); err != nil {
 		_ = mountpoint.Detach(cfg.MountPoint)

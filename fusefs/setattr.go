@@ -93,7 +93,7 @@ func (f *filesystem) setFileAttrs(ctx context.Context, n *node, in *fuse.SetAttr
 		if _, err := f.do(ctx, sub, objects.Truncate{Ino: n.ino, Size: int64(in.Size)}.Encode()); err != nil {
 			return err
 		}
-		f.truncated(n, in)
+		f.truncated(ctx, n, in)
 	}
 	op := objects.SetTimes{
 		Ino:   n.ino,
@@ -108,7 +108,7 @@ func (f *filesystem) setFileAttrs(ctx context.Context, n *node, in *fuse.SetAttr
 }
 
 // truncated makes a truncation part of the run of writes of the handle it was made through, or a run of its own.
-func (f *filesystem) truncated(n *node, in *fuse.SetAttrIn) {
+func (f *filesystem) truncated(ctx context.Context, n *node, in *fuse.SetAttrIn) {
 	h := &handle{n: n}
 	fh, through := in.GetFh()
 	if through {
@@ -118,7 +118,7 @@ func (f *filesystem) truncated(n *node, in *fuse.SetAttrIn) {
 	}
 	h.changed(runWrote)
 	if !through {
-		f.markClose(h, runWrote)
+		f.markClose(ctx, h, runWrote)
 	}
 	f.reaper.purge(f.store.DataShard(n.ino))
 }
