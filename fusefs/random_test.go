@@ -169,3 +169,73 @@ func TestRandomProgram(t *testing.T) {
 		})
 	}
 }
+
+// TestRandomMapping is a random program of reads, writes, truncations and accesses through mappings of one file.
+func TestRandomMapping(t *testing.T) {
+	m := mount(t)
+	m.client(t, "^TestClientRandomMapping$")
+}
+
+func TestClientRandomMapping(t *testing.T) {
+	if clientDir == "" {
+		t.Skip("runs in a child process")
+	}
+	const most = 100_000
+	rng := rand.New(rand.NewPCG(1, 1))
+	f, err := os.Create(filepath.Join(clientDir, "f"))
+	must(t, err)
+	var model []byte
+	grow := func(size int) { model = append(model, make([]byte, max(0, size-len(model)))...) }
+	mapped := func(off, length int, fn func(b []byte)) {
+		page := off &^ 4095
+		b, err := unix.Mmap(int(f.Fd()), int64(page), off-page+length, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		must(t, err)
+		fn(b[off-page:])
+		must(t, unix.Munmap(b))
+	}
+	for i := range 1500 {
+		off, length := rng.IntN(most), 1+rng.IntN(20_000)
+		inside := min(off+length, len(model)) - off
+		data := bytes.Repeat([]byte{byte(1 + rng.IntN(255))}, length)
+		switch rng.IntN(6) {
+		case 0:
+			_, err := f.WriteAt(data, int64(off))
+			must(t, err)
+			grow(off + length)
+			copy(model[off:], data)
+		case 1:
+			if rng.IntN(4) == 0 {
+				must(t, f.Truncate(int64(off)))
+				grow(off)
+				model = model[:off]
+			}
+		case 2:
+			if inside > 0 {
+				mapped(off, inside, func(b []byte) { copy(b, data) })
+				copy(model[off:off+inside], data)
+			}
+		case 3:
+			if inside > 0 {
+				mapped(off, inside, func(b []byte) {
+					if !bytes.Equal(b[:inside], model[off:off+inside]) {
+						t.Fatalf("step %d: a mapping differs at %d+%d of %d", i, off, inside, len(model))
+					}
+				})
+			}
+		case 4: // another handle
+			must(t, f.Close())
+			f, err = os.OpenFile(f.Name(), os.O_RDWR, 0)
+			must(t, err)
+		default:
+			got := make([]byte, length)
+			n, _ := f.ReadAt(got, int64(off))
+			if n != max(0, inside) || !bytes.Equal(got[:n], model[min(off, len(model)):][:n]) {
+				t.Fatalf("step %d: a read differs at %d+%d of %d", i, off, n, len(model))
+			}
+		}
+	}
+	must(t, f.Close())
+	if got := read(t, f.Name()); got != string(model) {
+		t.Errorf("the file differs in the end: %d bytes, want %d", len(got), len(model))
+	}
+}
