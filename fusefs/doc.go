@@ -63,6 +63,6 @@
 // moments and limiter. dirStream.mu is held while the Store is asked and may be held around nodeTable.mu; writes.mu
 // may be held around handle.mu; no other two are held together, and none while waiting for the Store or the kernel.
 //
-// A node has one Server at a time: mounting releases what the node had open before. Its owner calls Unmount and Wait before it closes the Store. The process that serves a mount must
-// not map or execute files of it.
+// A node has one Server at a time: mounting releases what the node had open before. Its owner calls Unmount and Wait
+// before it closes the Store. The process that serves a mount must not map or execute files of it.
 package fusefs

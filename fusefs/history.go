@@ -2,11 +2,9 @@ package fusefs
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"hash/fnv"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -145,9 +143,9 @@ func (f *filesystem) listTrail(ctx context.Context, n *node) (lister, error) {
 		return nil, err
 	}
 	return func(after string, fn func(e dirEntry) bool) {
-		first, _ := slices.BinarySearchFunc(versions, after, func(v version, after string) int { return cmp.Or(strings.Compare(formatVersion(v.at), after), -1) })
-		for _, v := range versions[first:] {
-			if !fn(dirEntry{name: formatVersion(v.at), key: versionKey(n, v.ino, v.at), mode: v.typ.Mode()}) {
+		for _, v := range versions {
+			name := formatVersion(v.at)
+			if name > after && !fn(dirEntry{name: name, key: versionKey(n, v.ino, v.at), mode: v.typ.Mode()}) {
 				return
 			}
 		}
