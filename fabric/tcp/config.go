@@ -17,8 +17,8 @@ import (
 type Config struct {
 	// Self is this node's id.
 	Self ids.NodeID
-	// Peers are the addresses of the other nodes known at the start; AddPeer adds more. Those with a
-	// lower id dial this node and may have the address "".
+	// Peers are the addresses of the other nodes known at the start; AddPeer adds more, RemovePeer takes away.
+	// Those with a lower id dial this node and may have the address "".
 	Peers map[ids.NodeID]string
 	// Listener accepts the connections of nodes with a lower id. The Fabric closes it.
 	Listener net.Listener
@@ -42,6 +42,9 @@ type Config struct {
 	// Identify returns the node that the other end of a secured connection has proven to be. A
 	// hello in the name of another node is refused.
 	Identify func(conn net.Conn) (ids.NodeID, error)
+	// Divert, if set, looks at a secured connection that came in. Where it does not return nil, the connection
+	// is not a link: what it returned serves it, until ctx ends with the fabric, and then it is closed.
+	Divert func(conn net.Conn) (serve func(ctx context.Context))
 
 	// HandshakeTimeout bounds dialling, and the handshake after it. Default 5 s.
 	HandshakeTimeout time.Duration

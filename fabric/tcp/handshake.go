@@ -99,8 +99,10 @@ func (f *Fabric) welcome(nc net.Conn) (*peer, error) {
 	p := f.peer(g.from)
 	switch {
 	case err != nil:
-	case p == nil || p.gone():
+	case p == nil:
 		err = errs.New(errs.AccessDenied, "node %d knows no node %d", f.cfg.Self, g.from)
+	case p.gone():
+		err = errs.New(errs.AccessDenied, "node %d was removed from the cluster, says node %d", g.from, f.cfg.Self)
 	case g.from > f.cfg.Self:
 		err = errs.New(errs.Invalid, "node %d must not dial node %d: the lower id dials", g.from, f.cfg.Self)
 	default:

@@ -1,7 +1,9 @@
 package tcp
 
 import (
+	"context"
 	"errors"
+	"io"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -110,7 +112,9 @@ func listen(t *testing.T, addr string) net.Listener {
 func TestRemovePeer(t *testing.T) {
 	c1, c2 := make(chan string, 100), make(chan string, 100)
 	refused := make(chan string, 10)
+	var logs [3]logbook
 	all := cluster(t, 2, func(cfg *Config) {
+		cfg.Logger = logs[cfg.Self].logger()
 		cfg.Events = trace(map[ids.NodeID]chan string{1: c1, 2: c2}[cfg.Self])
 		cfg.Refused = func(_ ids.NodeID, reason string) { refused <- reason }
 	})
@@ -119,8 +123,13 @@ func TestRemovePeer(t *testing.T) {
 	all[2].RemovePeer(1)
 	expect(t, c2, "down")
 	expect(t, c1, "down")
-	if reason := await(t, "the refusal", refused); reason != "node 2 knows no node 1" {
+	if reason := await(t, "the refusal", refused); reason != "node 1 was removed from the cluster, says node 2" {
 		t.Errorf("refused with %q", reason)
+	}
+	for id := 1; id <= 2; id++ {
+		if n := logs[id].count("was removed from the cluster"); n != 1 {
+			t.Errorf("node %d logged %d times, want once", id, n)
+		}
 	}
 	if err := all[2].AddPeer(1, ""); err != nil {
 		t.Fatal(err)
@@ -143,6 +152,82 @@ func TestRemovePeer(t *testing.T) {
 			t.Errorf("AddPeer(%d, %q) was accepted", bad.id, bad.addr)
 		}
 	}
+}
+
+// A peer that moves is found at its new address.
+func TestMovedPeer(t *testing.T) {
+	c1, c2 := make(chan string, 100), make(chan string, 100)
+	all := cluster(t, 2, func(cfg *Config) {
+		cfg.Events = trace(map[ids.NodeID]chan string{1: c1, 2: c2}[cfg.Self])
+	})
+	expect(t, c1, "up")
+	expect(t, c2, "up")
+	moved := listen(t, "127.0.0.1:0")
+	if err := all[1].AddPeer(2, moved.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case what := <-c1:
+		t.Errorf("%q because of a new address", what)
+	default:
+	}
+	if err := all[2].Close(); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, c1, "down")
+	again, err := New(Config{Self: 2, Peers: map[ids.NodeID]string{1: ""}, Listener: moved, Events: trace(c2)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Start()
+	t.Cleanup(func() { _ = again.Close() })
+	expect(t, c1, "up")
+	expect(t, c2, "up")
+}
+
+// A connection for something else is handed on, and does not count as a handshake; Close ends it.
+func TestDivert(t *testing.T) {
+	got, ended := make(chan string, 1), make(chan struct{})
+	f := alone(t, func(cfg *Config) {
+		cfg.HandshakeTimeout = 50 * time.Millisecond
+		cfg.Divert = func(nc net.Conn) func(context.Context) {
+			word := make([]byte, 4)
+			if _, err := io.ReadFull(nc, word); err != nil || string(word) != "join" {
+				return nil
+			}
+			return func(ctx context.Context) {
+				defer close(ended)
+				line, _ := io.ReadAll(nc)
+				got <- string(line)
+				<-ctx.Done()
+			}
+		}
+	})
+	nc, err := net.Dial("tcp", f.cfg.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if _, err := io.WriteString(nc, "join"); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(100 * time.Millisecond) // longer than a handshake may take
+	if len(f.handshakes) != 0 {
+		t.Error("it holds up others' handshakes")
+	}
+	if _, err := io.WriteString(nc, "me"); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if line := await(t, "the request", got); line != "me" {
+		t.Errorf("got %q", line)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the end", ended)
 }
 
 // K2: a peer that takes nothing for too long loses its connection, not this node its memory; and what is

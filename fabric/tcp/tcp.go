@@ -63,7 +63,8 @@ func (f *Fabric) Start() {
 	}
 }
 
-// AddPeer makes a node a peer, to be dialled at addr if its id is higher, or changes its address.
+// AddPeer makes a node a peer, to be dialled at addr if its id is higher, or changes its address: a connection
+// that is there stays, the next one goes to addr. It does not wait.
 func (f *Fabric) AddPeer(id ids.NodeID, addr string) error {
 	if err := f.cfg.validPeer(id, addr); err != nil {
 		return err
@@ -94,7 +95,8 @@ func (f *Fabric) AddPeer(id ids.NodeID, addr string) error {
 	return nil
 }
 
-// RemovePeer ends the connection to a node and refuses new ones.
+// RemovePeer ends the connection to a node and refuses new ones, with a line in the log. It does not wait: Down
+// comes later.
 func (f *Fabric) RemovePeer(id ids.NodeID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -141,21 +143,32 @@ func (f *Fabric) accept() {
 // serve shakes hands on a connection that came in and runs it.
 func (f *Fabric) serve(nc net.Conn) {
 	var p *peer
+	var diverted func(ctx context.Context)
 	ctx, cancel := context.WithTimeout(f.ctx, f.cfg.HandshakeTimeout)
 	l, err := f.shake(ctx, nc, 0, func(nc net.Conn) (err error) {
+		if f.cfg.Divert != nil {
+			if diverted = f.cfg.Divert(nc); diverted != nil {
+				return nil
+			}
+		}
 		p, err = f.welcome(nc)
 		return err
 	})
 	cancel()
 	<-f.handshakes
 	switch {
+	case err == nil && diverted != nil:
+		stop := context.AfterFunc(f.ctx, func() { _ = nc.Close() })
+		diverted(f.ctx)
+		stop()
+		_ = l.nc.Close()
 	case err == nil:
 		p.mu.Lock()
 		ctx := p.ctx
 		p.mu.Unlock()
 		p.run(ctx, l)
 	case f.ctx.Err() != nil:
-	case p != nil:
+	case p != nil && !p.gone():
 		p.report(err)
 	default:
 		text := err.Error()
