@@ -38,7 +38,10 @@ const (
 	WouldLoop       Kind = 24 // a directory would become its own ancestor, or too many links followed
 	Future          Kind = 25 // a time that has not come yet
 	BeforeBeginning Kind = 26 // a time before the filesystem existed
-	numKinds        Kind = 27
+	WouldBlock      Kind = 27 // somebody else has the lock
+	Deadlock        Kind = 28 // waiting for the lock would never end
+	NoLocks         Kind = 29 // too many locks on one file
+	numKinds        Kind = 30
 )
 
 var names = [numKinds]string{
@@ -46,7 +49,7 @@ var names = [numKinds]string{
 	"directory not empty", "invalid argument", "read-only", "name too long", "too many links", "not permitted",
 	"access denied", "no space left", "too large", "no such attribute", "buffer too small", "not supported",
 	"busy", "cross-device", "stale", "interrupted", "unavailable", "corrupt", "would make a loop",
-	"in the future", "before the beginning",
+	"in the future", "before the beginning", "locked by somebody else", "would be a deadlock", "too many locks",
 }
 
 // Kinds returns all kinds but OK, for tables that must be complete.

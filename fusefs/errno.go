@@ -36,6 +36,9 @@ var errnos = map[errs.Kind]syscall.Errno{
 	errs.Unavailable:  syscall.EIO,
 	errs.Corrupt:      syscall.EIO,
 	errs.WouldLoop:    syscall.EINVAL, // rename(2) of a directory below itself
+	errs.WouldBlock:   syscall.EAGAIN,
+	errs.Deadlock:     syscall.EDEADLK,
+	errs.NoLocks:      syscall.ENOLCK,
 	// The past is asked for by name, and a name that leads nowhere does not exist. The log says why.
 	errs.Future:          syscall.ENOENT,
 	errs.BeforeBeginning: syscall.ENOENT,

@@ -18,6 +18,9 @@
 //	At(sub, T).Get    cache, else live; if that is later than T: the newest of history at or before T
 //	At(sub, T).Scan   live alone if nothing later than T was committed, else live merged with history
 //
+// A passing key, changed by PutPassing and DeletePassing, has no history: it costs the same however often it
+// changes, and the past does not have it.
+//
 // The store is not durable by itself. After a crash it holds the effect of a prefix of the committed
 // transactions; the owner replays its log from the position that it keeps as a Meta value. Flush
 // makes everything durable. Since the store may write out its memory whenever it likes, it calls
@@ -30,7 +33,8 @@
 //	X2  after a crash the store holds a prefix of the sequence of committed transactions.
 //	X3  timestamps of one subgroup never decrease from one Writer to the next.
 //	X4  a Reader at T shows the state of exactly the commits at T or before, at any time. So once no more
-//	    of them can come, it gives the same answers for ever.
+//	    of them can come, it gives the same answers for ever. Of passing keys it shows those that have not
+//	    changed since T.
 //	X5  history holds a row (key, since) only if live holds nothing for the key or something as late as
 //	    since; a row as late as the live one is hidden by it.
 //	X6  the cache never shows a value older than the one it showed before, nor one that is not committed.

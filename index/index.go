@@ -34,6 +34,11 @@ type Writer interface {
 	Put(key, value []byte)
 	// Delete removes key; if it does not exist nothing happens.
 	Delete(key []byte)
+	// PutPassing and DeletePassing are the same for a key that is of interest only as it is now: what it
+	// was before leaves no trace. A Reader at a moment before the newest change of the key does not see it.
+	// A key is either always changed by these or never.
+	PutPassing(key, value []byte)
+	DeletePassing(key []byte)
 }
 
 // DefaultCacheBytes is the size of the cache of newest values.

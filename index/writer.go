@@ -44,6 +44,16 @@ func (w *writer) Get(key []byte) ([]byte, bool) {
 func (w *writer) Put(key, value []byte) {
 	old, p := w.newest(key)
 	w.supersede(key, old)
+	w.put(key, value, old, p)
+}
+
+// PutPassing sets key to value and forgets what it was.
+func (w *writer) PutPassing(key, value []byte) {
+	old, p := w.newest(key)
+	w.put(key, value, old, p)
+}
+
+func (w *writer) put(key, value []byte, old row, p *pending) {
 	n := prefixLen + len(key)
 	buf := appendLive(make([]byte, 0, n+sinceLen+len(value)), w.view.sub.id, key)
 	buf = appendRow(buf, w.tag, value)
@@ -60,6 +70,13 @@ func (w *writer) Delete(key []byte) {
 	// The tombstone is also needed for a key made at the same moment: older rows may lie below it.
 	w.t.out = append(w.t.out, Change{Key: w.historyKey(key, w.tag)})
 	w.set(appendLive(nil, w.view.sub.id, key), nil, old, p)
+}
+
+// DeletePassing removes key and forgets what it was.
+func (w *writer) DeletePassing(key []byte) {
+	if old, p := w.newest(key); old != nil {
+		w.set(appendLive(nil, w.view.sub.id, key), nil, old, p)
+	}
 }
 
 // supersede moves the old row of key to history, unless it is of the same moment: then nobody can see

@@ -19,6 +19,8 @@ type model struct {
 type table struct {
 	keys []string // all that ever were, sorted
 	past map[string][]value
+	// passing are the keys of which only the newest value can be seen. The others are kept for cut.
+	passing map[string]bool
 }
 
 // value is what a key became at a moment.
@@ -33,7 +35,7 @@ func newModel() *model { return &model{subs: map[ids.Subgroup]*table{}} }
 func (m *model) table(sub ids.Subgroup) *table {
 	t := m.subs[sub]
 	if t == nil {
-		t = &table{past: map[string][]value{}}
+		t = &table{past: map[string][]value{}, passing: map[string]bool{}}
 		m.subs[sub] = t
 	}
 	return t
@@ -69,7 +71,7 @@ type moment struct {
 func (m moment) Get(key []byte) ([]byte, bool) {
 	past := m.t.past[string(key)]
 	n := sort.Search(len(past), func(i int) bool { return past[i].at > m.at })
-	if n == 0 || past[n-1].deleted {
+	if n == 0 || past[n-1].deleted || n < len(past) && m.t.passing[string(key)] {
 		return nil, false
 	}
 	return past[n-1].bytes, true
@@ -113,6 +115,13 @@ func (w writer) Delete(key []byte) {
 		w.set(key, value{at: w.at, deleted: true})
 	}
 }
+
+func (w writer) PutPassing(key, val []byte) {
+	w.t.passing[string(key)] = true
+	w.Put(key, val)
+}
+
+func (w writer) DeletePassing(key []byte) { w.Delete(key) }
 
 func (w writer) set(key []byte, v value) {
 	k := string(key)
