@@ -77,6 +77,8 @@ func (m *machine) poll() {
 
 func (c *client) act() {
 	switch n := c.rng.IntN(100); {
+	case n < 1:
+		c.burst(c.rng.IntN(60))
 	case n < 55:
 		sub, op, data := c.m.w.program.operation(c.rng, c.own)
 		c.submit(sub, op, data, c.rng.IntN(2) == 0)
@@ -89,9 +91,29 @@ func (c *client) act() {
 	}
 }
 
+// burst submits many operations at once, more than there may be room for.
+func (c *client) burst(n int) {
+	if n == 0 {
+		c.later()
+		return
+	}
+	sub, op, data := c.m.w.program.operation(c.rng, c.own)
+	c.send(sub, op, data, nil, func() { c.burst(n - 1) })
+}
+
 // submit gives an operation to the node. A client that waits goes on when the call is over, another one
 // at once.
 func (c *client) submit(sub ids.Subgroup, op, data []byte, wait bool) {
+	if wait {
+		c.send(sub, op, data, c.later, nil)
+	} else {
+		c.send(sub, op, data, nil, c.later)
+	}
+}
+
+// send gives an operation to the node, when there is room. It calls sent when that is done, and over when the
+// call is.
+func (c *client) send(sub ids.Subgroup, op, data []byte, over, sent func()) {
 	m := c.m
 	var parts [][]byte
 	if data != nil {
@@ -110,7 +132,7 @@ func (c *client) submit(sub ids.Subgroup, op, data []byte, wait bool) {
 				return false
 			}
 		}
-		m.await("room", closed, func() { c.submit(sub, op, data, wait) })
+		m.await("room", closed, func() { c.send(sub, op, data, over, sent) })
 		return
 	}
 	m.counter++
@@ -119,13 +141,13 @@ func (c *client) submit(sub ids.Subgroup, op, data []byte, wait bool) {
 	m.w.note(m.id, "submit", uint64(sub), m.counter)
 	m.await("call", call.Ready, func() {
 		c.finished(id, sub, op, call)
-		if wait {
-			c.later()
+		if over != nil {
+			over()
 		}
 	})
 	m.wake()
-	if !wait {
-		c.later()
+	if sent != nil {
+		sent()
 	}
 }
 

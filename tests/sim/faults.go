@@ -149,6 +149,9 @@ func (f *faults) restart(m *machine, power bool) {
 	f.w.after(wait, func() {
 		if m.life == life && m.outages == power0 {
 			m.heal()
+			if f.on && f.w.rng.IntN(6) == 0 {
+				f.worsen(m, pick(f.w.rng, nvm.Open, nvm.List, nvm.Read, nvm.Create, nvm.Remove, nvm.Sync, nvm.Write, nvm.Persist))
+			}
 			m.start()
 		}
 	})
@@ -211,8 +214,9 @@ func (f *faults) breakLink() {
 }
 
 // badDisk makes the next operation of a kind fail.
-func (f *faults) badDisk(verb nvm.Verb) {
-	m := f.anyone()
+func (f *faults) badDisk(verb nvm.Verb) { f.worsen(f.anyone(), verb) }
+
+func (f *faults) worsen(m *machine, verb nvm.Verb) {
 	m.sick = true
 	m.disk.FailNth(f.w.rng.IntN(3), errs.IO, f.w.rng.IntN(2) == 0, func(op nvm.Op) bool { return op.Verb == verb })
 }
