@@ -144,9 +144,14 @@ func (c *change) commit(w index.Writer) {
 		}
 	}
 	for _, wr := range c.writes {
-		if wr.remove {
+		switch {
+		case wr.remove && passing(wr.key):
+			w.DeletePassing(wr.key)
+		case wr.remove:
 			w.Delete(wr.key)
-		} else {
+		case passing(wr.key):
+			w.PutPassing(wr.key, wr.value)
+		default:
 			w.Put(wr.key, wr.value)
 		}
 	}

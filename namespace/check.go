@@ -9,7 +9,7 @@ import (
 	"dfs/index"
 )
 
-// Check reads every record and calls report for each breach of T2, T3 and T6. Its memory grows with
+// Check reads every record and calls report for each breach of T2, T3, T6 and T7. Its memory grows with
 // the number of inodes.
 func Check(r index.Reader, report func(problem string)) {
 	c := checker{
@@ -32,6 +32,7 @@ func Check(r index.Reader, report func(problem string)) {
 		}
 	}
 	c.tree()
+	c.locks()
 }
 
 func sorted[V any](m map[ids.Ino]V) []ids.Ino { return slices.Sorted(maps.Keys(m)) }
@@ -149,5 +150,48 @@ func (c *checker) tree() {
 	count := loadCounters(c.r)
 	if count.inodes != uint64(len(c.inodes)) || count.next <= last {
 		c.report("T6: counters say %d inodes, next is %d; counted %d, last is %d", count.inodes, count.next, len(c.inodes), last)
+	}
+}
+
+// locks checks the locks of all files.
+func (c *checker) locks() {
+	waits := map[string]bool{}
+	from, to := tableRange(tableLock)
+	c.r.Scan(from, to, func(k, v []byte) bool {
+		ino := keyIno(k)
+		f, err := decodeLocks(v)
+		if err != nil {
+			c.report("T6: locks of inode %d: %v", ino, err)
+			return true
+		}
+		if len(f.held)+len(f.waiting) == 0 {
+			c.report("T6: an empty record of the locks of inode %d", ino)
+		}
+		for i := range f.held {
+			if h := f.find(&f.held[i]); h != nil {
+				c.report("T7: inode %d: %+v and %+v are both held", ino, *h, f.held[i])
+			}
+		}
+		for i := range f.waiting {
+			w := &f.waiting[i]
+			if f.find(&w.Lock) == nil {
+				c.report("T7: inode %d: nothing stands in the way of %+v", ino, *w)
+			}
+			if w.detect {
+				waits[string(waitKey(w.Owner, ino))] = true
+			}
+		}
+		return true
+	})
+	from, to = tableRange(tableWait)
+	c.r.Scan(from, to, func(k, _ []byte) bool {
+		if !waits[string(k)] {
+			c.report("T6: owner %x is said to wait for inode %d", k[1:17], waitIno(k))
+		}
+		delete(waits, string(k))
+		return true
+	})
+	for k := range waits {
+		c.report("T6: nothing says that owner %x waits for inode %d", k[1:17], waitIno([]byte(k)))
 	}
 }

@@ -26,6 +26,11 @@ var ops = []Op{
 	Release{Node: 1, Members: []ids.NodeID{1, 2}, Inos: []ids.Ino{3, 4, 5}},
 	ReleaseAll{Node: 1, Members: []ids.NodeID{1, 2}, After: 9},
 	Dropped{Inos: []ids.Ino{3, 4}},
+	SetLock{Ino: 5, Lock: Lock{Owner: LockOwner{1, 2, math.MaxUint64}, Exclusive: true, Start: 3, End: MaxLockEnd, PID: 6}, Wait: true, Ticket: 8, Detect: true},
+	Unlock{Ino: 5, Owner: LockOwner{1, math.MaxUint32, 3}, Whole: true, End: MaxLockEnd},
+	TestLock{Ino: 5, Lock: Lock{Owner: LockOwner{1, 2, 3}, Start: 4, End: 5, PID: 6}},
+	CancelLock{Ino: 5, Owner: LockOwner{1, 2, 3}, Ticket: 9},
+	ReleaseNode{Node: 1, Incarnation: 2},
 }
 
 func TestOpsRoundTrip(t *testing.T) {
@@ -46,7 +51,7 @@ func TestOpsRoundTrip(t *testing.T) {
 			t.Errorf("%T with a byte too many: %v", op, err)
 		}
 	}
-	for c := codeInit; c <= codeDropped; c++ {
+	for c := codeInit; c <= codeReleaseNode; c++ {
 		if !seen[c] {
 			t.Errorf("code %d has no operation here", c)
 		}

@@ -18,7 +18,7 @@ func Decode(b []byte) (Op, error) {
 
 // op takes a whole operation. Fields of composite literals are evaluated in the order written.
 func (d *decoder) op() Op {
-	switch code(d.byte()) {
+	switch c := code(d.byte()); c {
 	case codeInit:
 		return Init{UID: d.uint32(), GID: d.uint32()}
 	case codeCreate:
@@ -51,8 +51,9 @@ func (d *decoder) op() Op {
 		return ReleaseAll{Node: ids.NodeID(d.uint32()), Members: d.nodes(), After: d.ino()}
 	case codeDropped:
 		return Dropped{Inos: d.inos()}
+	default:
+		return d.lockOp(c)
 	}
-	return nil
 }
 
 func (d *decoder) name() string { return d.string(len(d.rest)) }

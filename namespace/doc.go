@@ -15,6 +15,11 @@
 //	'o' inode         an orphan: whether it is gone (0 or 1), number of nodes that released it, the nodes
 //	's'               the next inode number, the number of inodes
 //	'x' inode name    the value of an extended attribute
+//	'y' inode         the locks of a file: how many are held; of each its flags (1: exclusive, 2: of flock, 4: search
+//	                  for deadlocks), node, incarnation and number of the owner, start, length less one, process; then
+//	                  how many are waited for, each the same and its ticket
+//	'z' node(4) incarnation(4) owner(8) inode
+//	                  nothing: the owner waits for a lock of that file, and is part of the search for deadlocks
 //
 // Numbers are unsigned varints but for flags, formats and types, which are single bytes, and times,
 // which are signed varints. An operation is a byte that says which, then its fields in the order in
@@ -26,6 +31,13 @@
 // membership that a setgid bit demands were checked by the kernel of the caller; what changed in
 // between does not matter, as on any filesystem that several use. The size, atime and mtime of a
 // regular file belong to package objects.
+//
+// # Locks
+//
+// Locks of fcntl, flock and open files are held by the table, so every node sees the same ones, and they are freed
+// with the node that holds them. Who waits stands in the table too: the operation that frees a lock gives it to those
+// who wait for it, first come, first served, and the search for deadlocks finds circles over all nodes. Locks are
+// of the present only: their records have no past (index.Writer.PutPassing).
 //
 // # The end of an inode
 //
@@ -44,9 +56,11 @@
 //	    if its link count is 0.
 //	T3  no directory is its own ancestor: every directory that is not an orphan is named by one entry,
 //	    in the directory that it has as its parent, and leads up to the root.
-//	T4  what a Reader at a moment says never changes, whatever is applied at later timestamps.
+//	T4  what a Reader at a moment says never changes, whatever is applied at later timestamps; but for locks.
 //	T5  a failed operation changes nothing.
 //	T6  every record decodes, and the counters are right: inode numbers are never used twice.
+//	T7  no two owners hold locks that conflict; nobody waits for a lock that nothing stands in the way of; what a
+//	    node held is free after its ReleaseNode.
 //
-// Check verifies T2, T3 and T6 over a whole state.
+// Check verifies T2, T3, T6 and T7 over a whole state.
 package namespace

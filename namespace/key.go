@@ -13,7 +13,12 @@ const (
 	tableOrphan  = 'o'
 	tableCounter = 's'
 	tableXattr   = 'x'
+	tableLock    = 'y'
+	tableWait    = 'z'
 )
+
+// passing says whether a key is of interest only as it is now: nothing of its past is kept.
+func passing(key []byte) bool { return key[0] == tableLock || key[0] == tableWait }
 
 func inoKey(table byte, ino ids.Ino, extra int) []byte {
 	k := make([]byte, 9, 9+extra)

@@ -36,6 +36,11 @@ const (
 	codeRelease     code = 12
 	codeReleaseAll  code = 13
 	codeDropped     code = 14
+	codeSetLock     code = 15
+	codeUnlock      code = 16
+	codeTestLock    code = 17
+	codeCancelLock  code = 18
+	codeReleaseNode code = 19
 )
 
 // Op is one operation on the namespace. Encode gives the bytes that Apply and Decode take.

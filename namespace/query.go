@@ -129,12 +129,17 @@ func Orphans(r index.Reader, after ids.Ino, fn func(ino ids.Ino, o Orphan) bool)
 // Count returns the number of inodes, orphans included.
 func Count(r index.Reader) uint64 { return loadCounters(r).inodes }
 
-// Digest is a hash over all records, by which replicas compare. It does not depend on how they are
-// stored or on what the past was.
-func Digest(r index.Reader) uint64 {
+// Digest is a hash over all records but the locks, by which replicas compare. It does not depend on
+// how they are stored or on what the past was.
+func Digest(r index.Reader) uint64 { return digest(r, []byte{0}, []byte{tableLock}) }
+
+// LockDigest is a hash over the locks. Only those that are newest compare.
+func LockDigest(r index.Reader) uint64 { return digest(r, []byte{tableLock}, []byte{tableWait + 1}) }
+
+func digest(r index.Reader, from, to []byte) uint64 {
 	h := sha256.New()
 	var size [8]byte
-	r.Scan([]byte{0}, []byte{0xff}, func(k, v []byte) bool {
+	r.Scan(from, to, func(k, v []byte) bool {
 		binary.BigEndian.PutUint32(size[:], uint32(len(k)))
 		binary.BigEndian.PutUint32(size[4:], uint32(len(v)))
 		h.Write(size[:])
