@@ -40,6 +40,9 @@ type Fabric interface {
 	Send(peer ids.NodeID, msg []byte)
 	// Flush posts everything queued.
 	Flush()
+	// Sever gives up the connection to peer, if there is one, because of why: Down(peer) follows at both ends, at
+	// this one even if peer does not answer. A later connection is reported by Up as ever.
+	Sever(peer ids.NodeID, why error)
 	// Stats returns the counters so far.
 	Stats() Stats
 	// Close ends all connections and goroutines; no callback runs after it returned. It must not be

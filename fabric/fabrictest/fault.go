@@ -117,6 +117,20 @@ func testDownOnce(t *testing.T, o Open) {
 	}
 }
 
+// F3: a connection that is given up goes down at both ends, and another one comes.
+func testSever(t *testing.T, o Open) {
+	b := open(t, o, 2, nil)
+	for round := range 3 {
+		b.nodes[1].Sever(2, fmt.Errorf("given up in round %d", round))
+		for id, nd := range b.nodes {
+			peer := 3 - id
+			b.wait("down", func() bool { return nd.count("down", peer) > round })
+			b.wait("another connection", func() bool { return nd.count("up", peer) > round+1 })
+		}
+	}
+	b.nodes[1].Sever(77, fmt.Errorf("no such node"))
+}
+
 // F3, F5: what was sent before a break takes no effect after Down, at once or ever.
 func testNothingAfterDown(t *testing.T, o Open) {
 	mem := fabric.Alloc(1 << 20)

@@ -19,6 +19,7 @@ func Run(t *testing.T, open Open) {
 		{"NoRegion", testNoRegion},
 		{"Deregister", testDeregister},
 		{"DownOnce", testDownOnce},
+		{"Sever", testSever},
 		{"NothingAfterDown", testNothingAfterDown},
 		{"PrefixOverReconnect", testPrefixOverReconnect},
 		{"SlowReceiver", testSlowReceiver},

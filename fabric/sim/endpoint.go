@@ -224,6 +224,13 @@ func (ep *Endpoint) take(peer ids.NodeID, p *packet) {
 	}
 }
 
+// Sever implements fabric.Fabric.
+func (ep *Endpoint) Sever(peer ids.NodeID, why error) {
+	if e := ep.ends[peer]; e != nil && !ep.crashed {
+		ep.net.disconnect(e.link, true, why)
+	}
+}
+
 // Stats implements fabric.Fabric.
 func (ep *Endpoint) Stats() fabric.Stats { return ep.stats }
 

@@ -279,6 +279,20 @@ func (f *Fabric) lock(id ids.NodeID) (*peer, *conn) {
 	return p, p.conn
 }
 
+// Sever implements fabric.Fabric.
+func (f *Fabric) Sever(peer ids.NodeID, why error) {
+	p := f.peer(peer)
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	c := p.conn
+	p.mu.Unlock()
+	if c != nil {
+		c.fail(why)
+	}
+}
+
 // Flush implements fabric.Fabric.
 func (f *Fabric) Flush() {
 	for _, p := range f.dirty {
