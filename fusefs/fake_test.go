@@ -292,6 +292,7 @@ func (s *fake) OnApply(fn func(sub ids.Subgroup, origin ids.NodeID, op []byte)) 
 }
 
 func (s *fake) Self() ids.NodeID      { return fakeSelf }
+func (s *fake) Incarnation() uint32   { return 1 }
 func (s *fake) Members() []ids.NodeID { return []ids.NodeID{fakeSelf} }
 func (s *fake) DataShards() int       { return s.shards }
 func (s *fake) Space() Space {

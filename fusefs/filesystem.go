@@ -30,6 +30,7 @@ type filesystem struct {
 	forget  *forgetter
 	prune   func(inos []ids.Ino) // makes it forget what it only keeps in case it is asked for
 	reaper  *reaper
+	locks   *lockTable
 
 	interrupted atomic.Uint64
 }
@@ -44,6 +45,7 @@ func newFilesystem(ctx context.Context, cfg Config) *filesystem {
 	}
 	f.forget = newForgetter(f, func(ids.Ino) error { return nil })
 	f.reaper = newReaper(f)
+	f.locks = newLockTable(f)
 	return f
 }
 

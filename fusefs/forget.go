@@ -33,6 +33,7 @@ func newForgetter(f *filesystem, tell func(ino ids.Ino) error) *forgetter {
 // applied is called with each operation in order of delivery, by the engine: it must not block.
 func (g *forgetter) applied(sub ids.Subgroup, origin ids.NodeID, op []byte) {
 	if sub == ids.Namespace {
+		g.f.locks.applied(op)
 		g.f.reaper.poke() // it may have made an orphan; looking costs less than reading each operation
 		return
 	}

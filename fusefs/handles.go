@@ -1,6 +1,7 @@
 package fusefs
 
 import (
+	"slices"
 	"sync"
 
 	"dfs/errs"
@@ -15,6 +16,7 @@ type handle struct {
 	mu     sync.Mutex
 	failed errs.Kind // the first write that went wrong since somebody was told (U7)
 	run    runState  // of writes since the last close mark
+	locked []uint64  // owners of locks that were asked for through the handle
 }
 
 // runState is how far a run of writes through a handle is.
@@ -67,6 +69,24 @@ func (h *handle) endRun(least runState) bool {
 	}
 	h.run = runNone
 	return true
+}
+
+// addLocker notes who asks for a lock through the handle.
+func (h *handle) addLocker(owner uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !slices.Contains(h.locked, owner) {
+		h.locked = append(h.locked, owner)
+	}
+}
+
+// takeLockers returns who asked for locks through the handle, once.
+func (h *handle) takeLockers() []uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := h.locked
+	h.locked = nil
+	return all
 }
 
 // handleTable numbers the handles.

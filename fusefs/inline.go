@@ -41,11 +41,12 @@ func (f *filesystem) inline(h header, request []byte) bool {
 	return n != nil && n.live() && n.writes.quiet() && f.store.NowReady()
 }
 
-// untouched says that nothing was written through the handle of a FLUSH or RELEASE since its last close mark.
+// untouched says that nothing was written through the handle of a FLUSH or RELEASE since its last close mark, and that
+// nobody has locks of the file.
 func (f *filesystem) untouched(request []byte) bool {
 	if len(request) < inHeaderSize+8 {
 		return false
 	}
 	h := f.handles.get(binary.NativeEndian.Uint64(request[inHeaderSize:]))
-	return h != nil && h.progress() == runNone
+	return h != nil && h.progress() == runNone && h.n.lockers.count.Load() == 0
 }

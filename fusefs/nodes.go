@@ -45,8 +45,9 @@ type node struct {
 	lookups uint64 // references that the kernel has taken and not given back
 	opens   int    // handles, directories included
 
-	writes writes // live regular files
-	seen   attrSeen
+	writes  writes // live regular files
+	seen    attrSeen
+	lockers lockers
 }
 
 // live says whether the node is an inode now, so that it can be changed.

@@ -2,6 +2,7 @@ package fusefs
 
 import (
 	"context"
+	"errors"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -63,14 +64,15 @@ func (f *filesystem) openMade(in *fuse.CreateIn, out *fuse.CreateOut) fuse.Statu
 	n := f.nodes.find(out.NodeId)
 	f.nodes.open(n)
 	out.Fh = f.handles.add(&handle{n: n, flags: in.Flags})
-	out.OpenFlags = openFlags(in.Flags)
+	out.OpenFlags = openFlags(in.Flags, n)
 	return fuse.OK
 }
 
 // openFlags returns what the kernel is told about a live file's handle. A handle that cannot be written through
-// needs no flush when it is closed.
-func openFlags(flags uint32) uint32 {
-	if writing(flags) {
+// needs no flush when it is closed, unless the file is one that programs lock: closing any of its descriptors frees the
+// locks of the process.
+func openFlags(flags uint32, n *node) uint32 {
+	if writing(flags) || n.lockers.used.Load() {
 		return 0
 	}
 	return fuse.FOPEN_NOFLUSH
@@ -96,7 +98,7 @@ func (f *filesystem) openPast(n *node, in *fuse.OpenIn, out *fuse.OpenOut) error
 	}
 	f.nodes.open(n)
 	out.Fh = f.handles.add(&handle{n: n, flags: in.Flags})
-	out.OpenFlags = fuse.FOPEN_KEEP_CACHE | fuse.FOPEN_NOFLUSH
+	out.OpenFlags = fuse.FOPEN_KEEP_CACHE | openFlags(in.Flags, n)
 	return nil
 }
 
@@ -119,7 +121,7 @@ func (f *filesystem) open(ctx context.Context, n *node, in *fuse.OpenIn, out *fu
 		f.reaper.purge(f.store.DataShard(n.ino))
 	}
 	out.Fh = f.handles.add(h)
-	out.OpenFlags = openFlags(in.Flags)
+	out.OpenFlags = openFlags(in.Flags, n)
 	if f.unchanged(ctx, n) {
 		out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
 	}
@@ -159,13 +161,14 @@ func (f *filesystem) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status
 	if h == nil {
 		return fuse.EBADF
 	}
-	if !h.n.live() {
-		return fuse.OK
-	}
 	ctx := f.caller(cancel, &in.InHeader)
 	defer ctx.end()
-	f.markClose(ctx, h, runWrote)
-	return f.fail("close", f.settleHandle(ctx, h))
+	var err error
+	if h.n.live() {
+		f.markClose(ctx, h, runWrote)
+		err = f.settleHandle(ctx, h)
+	}
+	return f.fail("close", errors.Join(err, f.closeLocks(ctx, h, in.LockOwner)))
 }
 
 // settleHandle waits for what was written and returns what went wrong with it (U7).
@@ -229,6 +232,7 @@ func (f *filesystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 			}
 		}
 	}
+	f.releaseLocks(f.ctx, h)
 	f.nodes.close(h.n)
 	f.reaper.letGo(h.n.ino)
 }

@@ -55,6 +55,7 @@ func Mount(cfg Config) (*Server, error) {
 	s.loop.start()
 	s.background(ctx, s.f.reaper.run)
 	s.background(ctx, s.f.forget.run)
+	s.background(ctx, s.f.locks.run)
 	cfg.Store.OnApply(s.f.forget.applied)
 	go s.finish()
 	if err := s.greeted(); err != nil {
@@ -71,7 +72,7 @@ func Mount(cfg Config) (*Server, error) {
 // options are what go-fuse tells the kernel in INIT.
 func (s *Server) options() *fuse.MountOptions {
 	return &fuse.MountOptions{
-		MaxWrite: maxIO, MaxBackground: 128, EnableAcl: true,
+		MaxWrite: maxIO, MaxBackground: 128, EnableAcl: true, EnableLocks: true,
 		// go-fuse's own messages are about requests that make no sense; they are for debugging.
 		Logger: slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
 		PanicHandler: func(v any) fuse.Status {

@@ -40,6 +40,8 @@ type Store interface {
 	// Self is the node's own number, as in origin, and Members are those of the present view, by rank.
 	Self() ids.NodeID
 	Members() []ids.NodeID
+	// Incarnation tells the lives of the node apart: it is greater in each than in those before.
+	Incarnation() uint32
 	// DataShards is how many data shards there are: they are numbered from 1.
 	DataShards() int
 	// Space tells how much room there is.

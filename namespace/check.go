@@ -191,7 +191,7 @@ func (c *checker) locks() {
 		delete(waits, string(k))
 		return true
 	})
-	for k := range waits {
+	for _, k := range slices.Sorted(maps.Keys(waits)) {
 		c.report("T6: nothing says that owner %x waits for inode %d", k[1:17], waitIno([]byte(k)))
 	}
 }

@@ -164,7 +164,7 @@ func (n *instance) openEngine(listener net.Listener) error {
 	if err != nil {
 		return err
 	}
-	n.store = newStore(n.engine, n.index, n.space)
+	n.store = newStore(n.engine, n.index, n.space, n.data.Incarnation)
 	if n.fab, err = n.connect(listener, n.engine.Events()); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ type store struct {
 	*shards.Node
 	index   *index.Index
 	space   *space
+	life    uint32 // the node's incarnation
 	applied atomic.Pointer[func(sub ids.Subgroup, origin ids.NodeID, op []byte)]
 }
 
@@ -30,8 +31,8 @@ func (c call) Wait(ctx context.Context) (fusefs.Result, error) {
 }
 
 // newStore must be called before the engine starts.
-func newStore(engine *shards.Node, x *index.Index, room *space) *store {
-	s := &store{Node: engine, index: x, space: room}
+func newStore(engine *shards.Node, x *index.Index, room *space, incarnation uint32) *store {
+	s := &store{Node: engine, index: x, space: room, life: incarnation}
 	engine.OnApply(func(sub ids.Subgroup, origin ids.NodeID, op []byte) {
 		if fn := s.applied.Load(); fn != nil {
 			(*fn)(sub, origin, op)
@@ -53,6 +54,9 @@ func (s *store) Submit(ctx context.Context, sub ids.Subgroup, op []byte, data ..
 	}
 	return call{c}, nil
 }
+
+// Incarnation tells the lives of this node apart.
+func (s *store) Incarnation() uint32 { return s.life }
 
 // Space is what statfs(2) shows: the disk of this node, and how many files there are everywhere.
 func (s *store) Space() fusefs.Space {
