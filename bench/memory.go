@@ -94,4 +94,6 @@ func (f *memory) Stats() fabric.Stats {
 	return fabric.Stats{Sent: f.sent.Load(), Discarded: f.discarded.Load()}
 }
 
+func (f *memory) Sever(ids.NodeID, error) {}
+
 func (f *memory) Close() error { return nil }

@@ -115,6 +115,7 @@ func (alone) Deregister(fabric.RegionID)                            {}
 func (alone) Write(ids.NodeID, fabric.RegionID, int, []byte)        {}
 func (alone) WriteWords(ids.NodeID, fabric.RegionID, int, []uint64) {}
 func (alone) Send(ids.NodeID, []byte)                               {}
+func (alone) Sever(ids.NodeID, error)                               {}
 func (alone) Start()                                                {}
 func (alone) Flush()                                                {}
 func (alone) Stats() fabric.Stats                                   { return fabric.Stats{} }
