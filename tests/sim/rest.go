@@ -19,6 +19,7 @@ func (w *world) comeToRest() {
 	for _, m := range w.machines {
 		m.heal()
 	}
+	w.runUntil(w.now()+2*heartbeat, nil) // the view is open everywhere
 	for _, m := range w.machines {
 		w.lastWords(m)
 	}
@@ -111,9 +112,13 @@ func (w *world) finish(what string) {
 	}
 }
 
+// resting reports whether all machines are in one view, with nothing under way.
 func (w *world) resting() bool {
 	for _, m := range w.machines {
-		if m.node == nil || len(m.waiting) > 0 || m.pos != len(w.order.entries) {
+		if m.node == nil || m.wedged || m.ringView == 0 || m.ringView != w.machines[0].ringView {
+			return false
+		}
+		if len(m.waiting) > 0 || m.pos != len(w.order.entries) {
 			return false
 		}
 	}
