@@ -1,13 +1,17 @@
 package mutants
 
 import (
+	"cmp"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -64,14 +68,28 @@ func (m *mutant) overlay(t *testing.T) string {
 	return path
 }
 
-// command is the run of the tests that must fail.
-func (m *mutant) command(overlay string) []string {
-	args := []string{"test", "-count=1", "-vet=off", "-timeout=10m", "-overlay", overlay}
-	if m.by == simulation {
-		return append(args, "./tests/sim", "-run", "TestSim$", "-args", "-seeds="+*seedsFlag, "-stop")
+// command is the run of the tests by, over the changed files if there are any.
+func command(by, overlay, seeds string) []string {
+	args := []string{"test", "-count=1", "-vet=off", "-timeout=5m", "-ldflags=-s -w"}
+	if overlay != "" {
+		args = append(args, "-overlay", overlay)
 	}
-	pkg, tests, _ := strings.Cut(m.by, " ")
+	if by == simulation {
+		return append(args, "./tests/sim", "-run", "TestSim$", "-args", "-seeds="+seeds, "-stop")
+	}
+	pkg, tests, _ := strings.Cut(by, " ")
 	return append(args, pkg, "-run", tests, "-failfast")
+}
+
+// run runs the tests by and returns what they said. One processor each: there are as many at once as there are
+// processors, and the simulation meets its seeds in their order.
+func run(t *testing.T, by, overlay, seeds string) (string, time.Duration, error) {
+	cmd := exec.Command("go", command(by, overlay, seeds)...)
+	cmd.Dir = root(t)
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	began := time.Now()
+	out, err := cmd.CombinedOutput()
+	return string(out), time.Since(began).Round(time.Second / 10), err
 }
 
 // MU1: the table fits the code.
@@ -86,38 +104,105 @@ func TestTableFitsTheCode(t *testing.T) {
 	}
 }
 
-var seedThatFailed = regexp.MustCompile(`(?m)seed (\d+), after .*\n\s*(.*)`)
+// MU3: without a bug the tests pass; else everything would count as caught.
+func TestNothingIsNotCaught(t *testing.T) {
+	if !*allFlag {
+		t.Skip("this takes minutes: make mutants")
+	}
+	done := map[string]bool{}
+	for _, m := range table {
+		if done[m.by] {
+			continue
+		}
+		done[m.by] = true
+		t.Run(m.by, func(t *testing.T) {
+			t.Parallel()
+			if out, _, err := run(t, m.by, "", "20"); err != nil {
+				t.Errorf("MU3: fails as it is: %v\n%s", err, out)
+			}
+		})
+	}
+}
+
+var (
+	seedThatFailed = regexp.MustCompile(`(?m)seed (\d+), after .*\n\s*(.*)`)
+	testThatFailed = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+)
+
+// verdict says what caught a mutant, or why nothing did.
+func verdict(text string, err error) (by, problem string) {
+	switch {
+	case strings.Contains(text, "panic: test timed out"):
+		return "", "MU2: no test failed in time"
+	case err == nil:
+		return "", "MU2: it survives"
+	case strings.Contains(text, "[build failed]") || strings.Contains(text, "[setup failed]"):
+		return "", "MU1: it does not compile:\n" + text
+	}
+	if f := seedThatFailed.FindStringSubmatch(text); f != nil {
+		return "seed " + f[1] + ": " + f[2], ""
+	}
+	if f := testThatFailed.FindAllStringSubmatch(text, -1); f != nil {
+		return f[len(f)-1][1], ""
+	}
+	if _, after, ok := strings.Cut(text, "panic: "); ok {
+		line, _, _ := strings.Cut(after, "\n")
+		return "panic: " + line, ""
+	}
+	return "", "MU2: the tests did not run:\n" + text
+}
+
+// A verdict is what a test said: never a build that failed, a time that was up or a process that was killed.
+func TestVerdict(t *testing.T) {
+	failed := exec.ErrNotFound
+	for text, caught := range map[string]bool{
+		"FAIL\tdfs/shards [build failed]\nFAIL":                false,
+		"panic: test timed out after 5m0s\n--- FAIL: TestA":    false,
+		"signal: killed\nFAIL\tdfs/tests/sim\t9s":              false,
+		"--- FAIL: TestA (0.1s)\n    --- FAIL: TestA/7 (0.0s)": true,
+		"panic: V1: what must not be\n\ngoroutine 1":           true,
+		"seed 7, after 1s of virtual time:\nW1: no":            true,
+	} {
+		if by, problem := verdict(text, failed); (by != "") != caught || (problem == "") != caught {
+			t.Errorf("of %q the verdict is %q, %q", text, by, problem)
+		}
+	}
+	if by, problem := verdict("ok", nil); by != "" || problem == "" {
+		t.Errorf("tests that pass catch something: %q", by)
+	}
+}
 
 // MU2: each mutant is caught by those who must.
 func TestMutantsAreCaught(t *testing.T) {
 	if !*allFlag {
 		t.Skip("this takes minutes: make mutants")
 	}
+	type line struct {
+		name, by string
+		took     time.Duration
+	}
+	var mu sync.Mutex
+	var lines []line
+	began := time.Now()
+	t.Cleanup(func() {
+		slices.SortFunc(lines, func(a, b line) int { return cmp.Compare(a.name, b.name) })
+		for _, l := range lines {
+			fmt.Printf("caught in %5.1fs: %s\n                 by %s\n", l.took.Seconds(), l.name, l.by)
+		}
+		fmt.Printf("%d of %d mutants caught in %v\n", len(lines), len(table), time.Since(began).Round(time.Second))
+	})
 	for _, m := range table {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.Command("go", m.command(m.overlay(t))...)
-			cmd.Dir = root(t)
-			cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
-			began := time.Now()
-			out, err := cmd.CombinedOutput()
-			took := time.Since(began).Round(time.Second / 10)
-			text := string(out)
-			switch {
-			case strings.Contains(text, "panic: test timed out"):
-				t.Errorf("MU2: %s takes too long (%v)", m.by, took)
-			case err == nil:
-				t.Errorf("MU2: it survives %s (%v)", m.by, took)
-			case strings.Contains(text, "[build failed]") || strings.Contains(text, "[setup failed]"):
-				t.Errorf("MU1: it does not compile:\n%s", text)
-			case !strings.Contains(text, "--- FAIL") && !strings.Contains(text, "panic:"):
-				t.Errorf("MU2: the tests did not run:\n%s", text)
-			case seedThatFailed.MatchString(text):
-				f := seedThatFailed.FindStringSubmatch(text)
-				t.Logf("caught by seed %s in %v: %s", f[1], took, f[2])
-			default:
-				t.Logf("caught by %s in %v", m.by, took)
+			text, took, err := run(t, m.by, m.overlay(t), *seedsFlag)
+			by, problem := verdict(text, err)
+			if problem != "" {
+				t.Errorf("%s (%s, %v)", problem, m.by, took)
+				return
 			}
+			mu.Lock()
+			defer mu.Unlock()
+			lines = append(lines, line{m.name, by, took})
 		})
 	}
 }
