@@ -18,7 +18,7 @@ import (
 
 func openSmall(t testing.TB, fs vfs.FS, beforeFlush func() error) KV {
 	t.Helper()
-	kv, err := OpenPebble("index", PebbleConfig{FS: fs, MemtableBytes: 64 << 10, BlockCacheBytes: 1 << 20, BeforeFlush: beforeFlush})
+	kv, err := OpenPebble("index", PebbleConfig{FS: fs, MemtableBytes: 64 << 10, BufferBytes: 8 << 10, BlockCacheBytes: 1 << 20, BeforeFlush: beforeFlush})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestFailEveryChangeOfDisk(t *testing.T) {
 			mem := vfs.NewCrashableMem()
 			fs := &failingFS{FS: mem, err: c.err}
 			fs.left.Store(n)
-			kv, err := OpenPebble("index", PebbleConfig{FS: fs, MemtableBytes: 64 << 10, BlockCacheBytes: 1 << 20})
+			kv, err := OpenPebble("index", PebbleConfig{FS: fs, MemtableBytes: 64 << 10, BufferBytes: 8 << 10, BlockCacheBytes: 1 << 20})
 			if err != nil {
 				if !errors.Is(err, c.kind) {
 					t.Fatalf("open with change %d failing: %v, want %v", n, err, c.kind)

@@ -13,13 +13,17 @@
 // past: a file that was overwritten a million times costs one live record, and a directory with a
 // million entries deleted costs a scan nothing but what the store needs to forget them. In front of
 // live stands a cache of newest values by key, bounded in bytes, that also remembers absence. Scans
-// are not cached.
+// are not cached. What is not in the cache and lies beyond the greatest key of its table (high) is absent, as keys
+// of what is about to be made are, and the store is not asked for it either.
 //
 //	At(sub, T).Get    cache, else live; if that is later than T: the newest of history at or before T
 //	At(sub, T).Scan   live alone if nothing later than T was committed, else live merged with history
 //
 // A passing key, changed by PutPassing and DeletePassing, has no history: it costs the same however often it
 // changes, and the past does not have it.
+//
+// In front of the store on disk lies a buffer of ordered rows, which it gets in large batches: a row that changes
+// with every transaction costs the store little, and one that comes and goes nothing.
 //
 // The store is not durable by itself. After a crash it holds the effect of a prefix of the committed
 // transactions; the owner replays its log from the position that it keeps as a Meta value. Flush

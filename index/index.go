@@ -80,6 +80,9 @@ func New(kv KV, cfg Config) *Index {
 		subs[st.id] = st
 		return true
 	})
+	for _, st := range subs {
+		st.load(x)
+	}
 	x.subs.Store(&subs)
 	return x
 }
@@ -89,6 +92,7 @@ type subgroup struct {
 	id     ids.Subgroup
 	intent atomic.Int64 // hlc.Timestamp: no commit beyond it has reached the store
 	newest atomic.Int64 // hlc.Timestamp: all commits up to it are visible
+	high   high         // raised before the store shows a key
 }
 
 // subgroup returns the state of a subgroup, made at its first use.

@@ -11,6 +11,8 @@ type KV interface {
 	// Apply makes all changes in one step (X1). Where a key occurs twice the later change wins. The
 	// store may keep the slices; they are not changed any more.
 	Apply(changes []Change) error
+	// Err returns the error after which the store takes nothing more, also one that happened in the background.
+	Err() error
 	// Flush makes everything applied so far durable.
 	Flush() error
 	// Close ends the use of the store; what was not flushed may be lost.
@@ -21,6 +23,7 @@ type KV interface {
 type Change struct {
 	Key, Value []byte
 	Delete     bool
+	New        bool // the store shows no row of the key: a hint for who has to remember a deletion
 }
 
 // Iter moves over a moment of a KV. The moves return Valid. Key and Value are valid until the next move.

@@ -1,9 +1,6 @@
 package index
 
-import (
-	"bytes"
-	"sync"
-)
+import "sync"
 
 // Mem is a KV in memory, for tests and simulation: the same calls give the same content and order.
 type Mem struct {
@@ -27,7 +24,7 @@ func (m *Mem) Get(key []byte) ([]byte, bool, error) {
 func (m *Mem) Iter(from, to []byte) (Iter, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return &memIter{tree: m.now.snapshot(), from: from, to: to}, nil
+	return &memIter{treeIter[[]byte]{tree: m.now.snapshot(), from: from, to: to}}, nil
 }
 
 // Apply makes all changes.
@@ -69,36 +66,10 @@ func (m *Mem) Len() int {
 // Close does nothing.
 func (m *Mem) Close() error { return nil }
 
-type memIter struct {
-	tree     tree[[]byte]
-	from, to []byte
-	key, val []byte
-	ok       bool
-}
+// Err returns nil.
+func (m *Mem) Err() error { return nil }
 
-func (i *memIter) land(key, val []byte, ok bool) bool {
-	i.ok = ok && bytes.Compare(key, i.from) >= 0 && bytes.Compare(key, i.to) < 0
-	i.key, i.val = key, val
-	return i.ok
-}
+type memIter struct{ treeIter[[]byte] }
 
-func (i *memIter) SeekGE(key []byte) bool {
-	if bytes.Compare(key, i.from) < 0 {
-		key = i.from
-	}
-	return i.land(i.tree.ceil(key, false))
-}
-
-func (i *memIter) SeekLT(key []byte) bool {
-	if bytes.Compare(key, i.to) > 0 {
-		key = i.to
-	}
-	return i.land(i.tree.lower(key))
-}
-
-func (i *memIter) Next() bool    { return i.land(i.tree.ceil(i.key, true)) }
-func (i *memIter) Prev() bool    { return i.land(i.tree.lower(i.key)) }
-func (i *memIter) Valid() bool   { return i.ok }
-func (i *memIter) Key() []byte   { return i.key }
 func (i *memIter) Value() []byte { return i.val }
 func (i *memIter) Close() error  { return nil }

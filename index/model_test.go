@@ -178,7 +178,7 @@ func randomSub(rng *rand.Rand) ids.Subgroup {
 func stores(t *testing.T, test func(t *testing.T, kv KV)) {
 	t.Run("mem", func(t *testing.T) { test(t, NewMem()) })
 	t.Run("pebble", func(t *testing.T) {
-		kv, err := OpenPebble("index", PebbleConfig{FS: vfs.NewMem(), MemtableBytes: 64 << 10, BlockCacheBytes: 1 << 20})
+		kv, err := OpenPebble("index", PebbleConfig{FS: vfs.NewMem(), MemtableBytes: 64 << 10, BufferBytes: 8 << 10, BlockCacheBytes: 1 << 20})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -341,9 +341,11 @@ func TestSameMoment(t *testing.T) {
 
 // A Tx that read from a store that failed must not be committed: what it wrote may be wrong.
 func TestFailedReadFailsCommit(t *testing.T) {
-	kv := &watchedKV{KV: NewMem(), getErr: errs.New(errs.Corrupt, "bad block")}
-	kv.beforeApply = func([]Change) { t.Fatal("committed") }
+	kv := &watchedKV{KV: NewMem()}
 	x := New(kv, Config{})
+	put(t, x, 10, "kk", "so that the store is asked for k")
+	kv.getErr = errs.New(errs.Corrupt, "bad block")
+	kv.beforeApply = func([]Change) { t.Fatal("committed") }
 	tx := x.Begin()
 	tx.Writer(1, 10).Put([]byte("k"), []byte("v"))
 	if err := tx.Commit(); !errors.Is(err, errs.Corrupt) || !errors.Is(x.Err(), errs.Corrupt) {

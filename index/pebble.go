@@ -17,6 +17,7 @@ import (
 const (
 	DefaultBlockCacheBytes = 32 << 20
 	DefaultMemtableBytes   = 16 << 20
+	DefaultBufferBytes     = 4 << 20
 )
 
 // stopMemtables is how many memtables may wait to be written out before commits wait too.
@@ -26,6 +27,7 @@ const stopMemtables = 4
 type PebbleConfig struct {
 	BlockCacheBytes int64 // of uncompressed blocks
 	MemtableBytes   int   // up to stopMemtables of this are in memory
+	BufferBytes     int   // of changes that are collected before the store gets them; up to three times that is in memory
 	MaxOpenFiles    int
 
 	// BeforeFlush is called before anything that was committed until then is made durable (X7); it
@@ -46,6 +48,9 @@ func (c *PebbleConfig) withDefaults() {
 	if c.MemtableBytes == 0 {
 		c.MemtableBytes = DefaultMemtableBytes
 	}
+	if c.BufferBytes == 0 {
+		c.BufferBytes = DefaultBufferBytes
+	}
 	if c.MaxOpenFiles == 0 {
 		c.MaxOpenFiles = 256
 	}
@@ -63,6 +68,9 @@ func (c PebbleConfig) Validate() error {
 	}
 	if c.MemtableBytes < 64<<10 || c.MemtableBytes > 1<<30 {
 		all = append(all, errs.New(errs.Invalid, "MemtableBytes is %d, must be 64 KiB to 1 GiB", c.MemtableBytes))
+	}
+	if c.BufferBytes < 1<<10 || c.BufferBytes > 1<<30 {
+		all = append(all, errs.New(errs.Invalid, "BufferBytes is %d, must be 1 KiB to 1 GiB", c.BufferBytes))
 	}
 	if c.MaxOpenFiles < 16 {
 		all = append(all, errs.New(errs.Invalid, "MaxOpenFiles is %d, must be at least 16", c.MaxOpenFiles))
@@ -97,7 +105,7 @@ func OpenPebble(dir string, cfg PebbleConfig) (KV, error) {
 		return nil, kindOf(err, "open index "+dir)
 	}
 	kv.db = db
-	return kv, nil
+	return newBuffer(kv, cfg.BufferBytes), nil
 }
 
 func (c PebbleConfig) options(fs *stoppableFS) *pebble.Options {
@@ -194,6 +202,8 @@ func (i pebbleIter) Close() error {
 	}
 	return nil
 }
+
+func (kv *pebbleKV) Err() error { return kv.fs.Err() }
 
 // Apply writes one batch. A batch lies in one memtable, and memtables become durable in order, each
 // whole (X1, X2).

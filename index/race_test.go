@@ -77,6 +77,7 @@ func TestNoStaleFill(t *testing.T) {
 			kv := &watchedKV{KV: NewMem()}
 			warm := New(kv, Config{})
 			put(t, warm, 10, "k", "first")
+			put(t, warm, 10, "kk", "so that the store is asked for k")
 			put(t, warm, 20, "k", before)
 			x := New(kv, Config{})
 			kv.afterGet = func() {

@@ -30,6 +30,9 @@ func (v *view) newest(key []byte) (r row, since hlc.Timestamp, ok bool) {
 	if r, since, ok := v.cached(key); ok {
 		return r, since, r != nil
 	}
+	if v.sub.high.beyond(key) {
+		return nil, hlc.Timestamp(v.sub.intent.Load()), false
+	}
 	live := appendLive(make([]byte, 0, prefixLen+len(key)), v.sub.id, key)
 	shard := v.x.cache.shard(live)
 	epoch := shard.epoch.Load()
@@ -41,7 +44,7 @@ func (v *view) newest(key []byte) (r row, since hlc.Timestamp, ok bool) {
 	if ok {
 		since = r.since()
 	} else {
-		// What the store showed was committed at the intent or before, seen after the store was asked.
+		// What the store, or above high, showed was committed at the intent or before, seen after it was asked.
 		r, since = nil, hlc.Timestamp(v.sub.intent.Load())
 	}
 	v.x.cache.fill(shard, epoch, live, r, since)

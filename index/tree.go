@@ -3,7 +3,6 @@ package index
 import (
 	"bytes"
 	"slices"
-	"sort"
 )
 
 // maxItems bounds a node: it splits in two when it would hold more.
@@ -38,8 +37,19 @@ func (t *tree[V]) snapshot() tree[V] {
 
 // find returns the place of key in n.keys, or where it would be, and whether it is there.
 func (n *node[V]) find(key []byte) (int, bool) {
-	i := sort.Search(len(n.keys), func(i int) bool { return bytes.Compare(n.keys[i], key) >= 0 })
-	return i, i < len(n.keys) && bytes.Equal(n.keys[i], key)
+	lo, hi := 0, len(n.keys)
+	for lo < hi {
+		mid := int(uint(lo+hi) / 2)
+		switch c := bytes.Compare(n.keys[mid], key); {
+		case c == 0:
+			return mid, true
+		case c < 0:
+			lo = mid + 1
+		default:
+			hi = mid
+		}
+	}
+	return lo, false
 }
 
 // kid returns which child of the inner node n may hold key.
@@ -82,42 +92,56 @@ func (t *tree[V]) writable(n *node[V]) *node[V] {
 }
 
 func (t *tree[V]) set(key []byte, v V) {
+	slot, _ := t.slot(key)
+	*slot = v
+}
+
+// slot returns where the value of key lies until the next change of the tree, and whether it was there before. A
+// new one is zero.
+func (t *tree[V]) slot(key []byte) (v *V, was bool) {
 	if t.root == nil {
 		t.root = &node[V]{}
 	}
 	t.root = t.writable(t.root)
-	if least, right := t.insert(t.root, key, v); right != nil {
+	v, was, least, right := t.insert(t.root, key)
+	if right != nil {
 		t.root = &node[V]{owner: t.owner, keys: [][]byte{least}, kids: []*node[V]{t.root, right}}
 	}
+	return v, was
 }
 
-// insert puts key below the writable n. If n had to split, it returns the new right half and its
-// least key.
-func (t *tree[V]) insert(n *node[V], key []byte, v V) (least []byte, right *node[V]) {
-	if n.kids == nil {
-		i, ok := n.find(key)
-		if ok {
-			n.vals[i] = v
-			return nil, nil
-		}
-		n.keys, n.vals = slices.Insert(n.keys, i, key), slices.Insert(n.vals, i, v)
-		t.count++
-	} else {
+// insert finds or makes the place of key below the writable n. If n had to split, it returns the new right half
+// and its least key.
+func (t *tree[V]) insert(n *node[V], key []byte) (v *V, was bool, least []byte, right *node[V]) {
+	if n.kids != nil {
 		i := n.kid(key)
 		n.kids[i] = t.writable(n.kids[i])
-		least, split := t.insert(n.kids[i], key, v)
-		if split == nil {
-			return nil, nil
+		v, was, least, right = t.insert(n.kids[i], key)
+		if right == nil {
+			return v, was, nil, nil
 		}
-		n.keys, n.kids = slices.Insert(n.keys, i, least), slices.Insert(n.kids, i+1, split)
+		n.keys, n.kids = slices.Insert(n.keys, i, least), slices.Insert(n.kids, i+1, right)
+		least, right = n.split()
+		return v, was, least, right
 	}
+	i, was := n.find(key)
+	if was {
+		return &n.vals[i], true, nil, nil
+	}
+	var zero V
+	n.keys, n.vals = slices.Insert(n.keys, i, key), slices.Insert(n.vals, i, zero)
+	t.count++
+	if least, right = n.split(); right != nil && i >= len(n.vals) {
+		return &right.vals[i-len(n.vals)], false, least, right
+	}
+	return &n.vals[i], false, least, right
+}
+
+// split parts n in two if it holds too much.
+func (n *node[V]) split() (least []byte, right *node[V]) {
 	if len(n.keys) <= maxItems {
 		return nil, nil
 	}
-	return n.split()
-}
-
-func (n *node[V]) split() (least []byte, right *node[V]) {
 	// Keys mostly arrive in ascending order, so the left half is left fuller.
 	at := len(n.keys) * 3 / 4
 	least, right = n.keys[at], &node[V]{owner: n.owner}
@@ -170,6 +194,22 @@ func (t *tree[V]) remove(n *node[V], key []byte) bool {
 	k := max(i-1, 0)
 	n.keys = slices.Delete(n.keys, k, k+1)
 	return false
+}
+
+// each calls fn for all keys in order. fn must not change the tree.
+func (t *tree[V]) each(fn func(key []byte, v V)) {
+	if t.root != nil {
+		t.root.each(fn)
+	}
+}
+
+func (n *node[V]) each(fn func(key []byte, v V)) {
+	for _, kid := range n.kids {
+		kid.each(fn)
+	}
+	for i, v := range n.vals {
+		fn(n.keys[i], v)
+	}
 }
 
 // ceil returns the least key >= key, or > key if beyond is set.

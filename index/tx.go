@@ -91,10 +91,10 @@ func (t *Tx) Commit() error {
 	if err := t.x.Err(); err != nil {
 		return err
 	}
-	t.eachPending(func(live []byte, p *pending) {
+	t.over.each(func(live []byte, p *pending) {
 		switch {
 		case p.row != nil:
-			t.out = append(t.out, Change{Key: live, Value: p.row})
+			t.out = append(t.out, Change{Key: live, Value: p.row, New: !p.had})
 		case p.had:
 			t.out = append(t.out, Change{Key: live, Delete: true})
 		}
@@ -110,17 +110,11 @@ func (t *Tx) Commit() error {
 		t.x.fail(errs.Wrap(errs.KindOf(err), err, "index: commit"))
 		return t.x.Err()
 	}
-	t.eachPending(func(live []byte, p *pending) {
+	t.over.each(func(live []byte, p *pending) {
 		t.x.cache.publish(live, p.row, p.since)
 	})
 	for _, s := range t.subs {
 		s.st.newest.Store(int64(s.at))
 	}
 	return nil
-}
-
-func (t *Tx) eachPending(fn func(live []byte, p *pending)) {
-	for k, p, ok := t.over.ceil(nil, false); ok; k, p, ok = t.over.ceil(k, true) {
-		fn(k, p)
-	}
 }

@@ -56,6 +56,9 @@ func (w *writer) PutPassing(key, value []byte) {
 func (w *writer) put(key, value []byte, old row, p *pending) {
 	n := prefixLen + len(key)
 	buf := appendLive(make([]byte, 0, n+sinceLen+len(value)), w.view.sub.id, key)
+	if old == nil {
+		w.view.sub.high.raise(buf[prefixLen:n:n])
+	}
 	buf = appendRow(buf, w.tag, value)
 	w.set(buf[:n:n], buf[n:], old, p)
 }
