@@ -50,11 +50,11 @@ func startEngine(ctx context.Context, dir string, rank ids.Rank, addrs []string,
 	if err := e.open(filepath.Join(dir, fmt.Sprintf("member%d", rank+1))); err != nil {
 		return e, err
 	}
-	var nodes []ids.NodeID
+	var nodes []views.Peer
 	peers := map[ids.NodeID]string{}
 	for r, addr := range addrs {
 		id := node(ids.Rank(r))
-		if nodes = append(nodes, id); ids.Rank(r) != rank {
+		if nodes = append(nodes, views.Peer{Node: id, Addr: addr}); ids.Rank(r) != rank {
 			peers[id], _ = splitAddr(addr)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"dfs/errs"
 	"dfs/ids"
 	"dfs/mountpoint"
+	"dfs/views"
 )
 
 // Limits and defaults of the configuration.
@@ -87,6 +88,17 @@ func (c Config) Members() []ids.NodeID {
 	}
 	slices.Sort(members)
 	return members
+}
+
+// configured returns all nodes of the cluster with their addresses.
+func (c Config) configured() []views.Peer {
+	addresses := c.addresses()
+	addresses[c.ID] = c.Listen
+	var out []views.Peer
+	for _, id := range c.Members() {
+		out = append(out, views.Peer{Node: id, Addr: addresses[id]})
+	}
+	return out
 }
 
 // addresses returns where the other nodes listen.

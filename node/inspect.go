@@ -138,7 +138,7 @@ func (i *Inspection) replay(x *index.Index) error {
 		return err
 	}
 	engine, err := shards.New(shards.Config{
-		Self: views.Member{Node: i.id.Node}, Nodes: i.id.Members, Shards: i.id.Shards, Log: i.vlog, Index: x, Durable: durable,
+		Self: views.Member{Node: i.id.Node}, Nodes: peersOf(i.id.Members), Shards: i.id.Shards, Log: i.vlog, Index: x, Durable: durable,
 		SaveState: d.saveView, Physical: func() hlc.Timestamp { return 0 },
 	})
 	if err != nil {
@@ -146,6 +146,15 @@ func (i *Inspection) replay(x *index.Index) error {
 	}
 	engine.Close()
 	return nil
+}
+
+// peersOf returns nodes whose addresses do not matter.
+func peersOf(nodes []ids.NodeID) []views.Peer {
+	var out []views.Peer
+	for _, n := range nodes {
+		out = append(out, views.Peer{Node: n})
+	}
+	return out
 }
 
 // operationText prints an operation on one line: its name and the fields that are not zero.

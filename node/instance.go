@@ -18,6 +18,8 @@ import (
 	"dfs/shards"
 	"dfs/versionlog"
 	"dfs/views"
+
+	"golang.org/x/sys/unix"
 )
 
 // instance is a node in one of its lives. What it is made of is set by open and does not change after that, except
@@ -156,10 +158,10 @@ func (n *instance) openEngine(listener net.Listener) error {
 	}
 	n.onClose("floor", floor.close)
 	n.engine, err = shards.New(shards.Config{
-		Self: views.Member{Node: n.cfg.ID, Incarnation: n.data.Incarnation}, Nodes: n.cfg.Members(), Shards: n.data.Shards,
+		Self: views.Member{Node: n.cfg.ID, Incarnation: n.data.Incarnation}, Nodes: n.cfg.configured(), Shards: n.data.Shards,
 		Log: n.vlog, Index: n.index, Durable: durable, Floor: latest,
 		SaveState: n.data.saveView, SaveFloor: floor.save,
-		Physical: n.physical, Full: n.space.full, Logger: n.log,
+		Physical: n.physical, Monotonic: sinceBoot, Full: n.space.full, Logger: n.log,
 	})
 	if err != nil {
 		return err
@@ -170,6 +172,16 @@ func (n *instance) openEngine(listener net.Listener) error {
 	}
 	n.onClose("network", n.fab.Close)
 	return nil
+}
+
+// sinceBoot is the time since the machine was started; it goes on while the machine sleeps, so a lease does not
+// outlast the sleep (clock_gettime(2)).
+func sinceBoot() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		panic(err) // it has been there since Linux 2.6.39
+	}
+	return time.Duration(t.Nano())
 }
 
 func (n *instance) physical() hlc.Timestamp { return hlc.FromTime(n.clock()) }

@@ -69,7 +69,9 @@ func (n *instance) addEngine(st *control.Status, engine *shards.Status) {
 	addresses := n.cfg.addresses()
 	addresses[n.cfg.ID] = n.cfg.Listen
 	st.View = engine.View.ID
+	var replicas []ids.NodeID
 	for _, m := range engine.View.Members {
+		replicas = append(replicas, m.Node)
 		st.Members = append(st.Members, control.Member{
 			Node: m.Node, Address: addresses[m.Node], Connected: m.Node == n.cfg.ID || n.links.connected(m.Node),
 		})
@@ -80,7 +82,7 @@ func (n *instance) addEngine(st *control.Status, engine *shards.Status) {
 		})
 		for _, s := range g.Subgroups {
 			st.Subgroups = append(st.Subgroups, control.Subgroup{
-				Subgroup: s, Name: subgroupName(s), Group: g.Group, Replicas: g.Members,
+				Subgroup: s, Name: subgroupName(s), Group: g.Group, Replicas: replicas,
 				Delivered: g.Version.String(), Persisted: g.Durable.String(), Frontier: g.Frontier,
 			})
 		}

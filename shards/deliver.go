@@ -24,6 +24,7 @@ type appliedMark struct {
 const (
 	metaApplied = "applied"
 	metaOrigin  = "origin."
+	metaOrigins = "origins" // whose there are
 	metaOrder   = "order."
 )
 
@@ -80,6 +81,7 @@ func (n *Node) ingest(o *order, recs []record.Record) error {
 		return err
 	}
 	o.unsynced.push(mark{end: n.cfg.Log.End(), ver: o.last})
+	o.undurable.push(moment{o.last, o.timeNow()})
 	n.answer(o, recs, results)
 	return nil
 }
@@ -140,11 +142,31 @@ func (n *Node) saveMarks(tx *index.Tx, o *order, last record.Header, changed map
 	b := le.AppendUint64(nil, uint64(n.applied.next))
 	tx.SetMeta(metaApplied, le.AppendUint64(b, uint64(n.applied.born)))
 	b = le.AppendUint64(nil, uint64(last.Version))
-	tx.SetMeta(metaOrder+string(rune('0'+o.id)), le.AppendUint64(b, uint64(last.Timestamp)))
+	b = le.AppendUint64(b, uint64(last.Timestamp))
+	tx.SetMeta(metaOrder+string(rune('0'+o.id)), le.AppendUint64(b, uint64(o.safe.Load())))
+	if len(n.origins) != n.savedOrigins {
+		n.savedOrigins = len(n.origins)
+		b = nil
+		for node := range n.origins {
+			b = le.AppendUint32(b, uint32(node))
+		}
+		tx.SetMeta(metaOrigins, b)
+	}
 	for node := range changed {
 		b = le.AppendUint64(nil, uint64(n.origins[node].incarnation))
 		tx.SetMeta(originKey(node), le.AppendUint64(b, n.origins[node].counter))
 	}
+}
+
+// knownNodes returns the nodes whose operations the index has.
+func (n *Node) knownNodes() []ids.NodeID {
+	var nodes []ids.NodeID
+	b, _ := n.cfg.Index.Meta(metaOrigins)
+	for ; len(b) >= 4; b = b[4:] {
+		nodes = append(nodes, ids.NodeID(binary.LittleEndian.Uint32(b)))
+	}
+	n.savedOrigins = len(nodes)
+	return nodes
 }
 
 func originKey(node ids.NodeID) string {
@@ -181,14 +203,15 @@ func (n *Node) recover() error {
 		n.applied = appliedMark{next: versionlog.LSN(le.Uint64(b)), born: hlc.Timestamp(le.Uint64(b[8:]))}
 		n.bornAt.Store(int64(n.applied.born))
 	}
-	for _, node := range n.cfg.Nodes {
+	for _, node := range n.knownNodes() {
 		if b, ok := n.cfg.Index.Meta(originKey(node)); ok && len(b) == 16 {
 			n.origins[node] = origin{incarnation: uint32(le.Uint64(b)), counter: le.Uint64(b[8:])}
 		}
 	}
 	for _, o := range n.orders {
-		if b, ok := n.cfg.Index.Meta(metaOrder + string(rune('0'+o.id))); ok && len(b) == 16 {
+		if b, ok := n.cfg.Index.Meta(metaOrder + string(rune('0'+o.id))); ok && len(b) == 24 {
 			o.last = ids.Version(le.Uint64(b))
+			o.safe.Store(int64(le.Uint64(b[16:])))
 			n.settle(o, hlc.Timestamp(le.Uint64(b[8:])))
 		}
 	}

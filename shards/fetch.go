@@ -3,6 +3,7 @@ package shards
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 
 	"dfs/errs"
@@ -11,15 +12,33 @@ import (
 	"dfs/versionlog"
 )
 
-// Fetching brings a log up to the end of another's between two views. The fetcher asks for a piece
-// after the last version it has; the source answers with whole records, when its own log is complete.
+// Fetching brings a log up to the end of another's: between two views, or with a view that goes on without
+// this node. The fetcher asks for a piece after the last version it has; the source answers with whole records.
 //
 //	request  number u64 | order u16 | after u64
-//	reply    number u64 | order u16 | after u64 | last u8 | records
+//	reply    number u64 | order u16 | after u64 | kind u8 | records, or the version to cut to u64
 //
-// There is one request on its way at a time, so the fetcher's speed bounds the source. A reply that is not to
-// the present request is ignored: proposals are numbered anew in each life of their leader, and a node may
-// have lost the end of its log since it asked.
+// The number is that of the ballot whose source answers when its own log is complete; 0 is answered by a member of an
+// open view with what it has. There is one request on its way at a time, so the fetcher's speed bounds the source. A
+// reply that is not to the present request is ignored: a node may have lost the end of its log since it asked.
+//
+// A log may end in operations that nobody else has and that were persisted nowhere else: their node was away when all
+// others started again. The source then names the last version that both have, and the fetcher stops with a
+// CutError.
+
+// The kinds of replies.
+const (
+	replyMore = 0 // there is more to ask for
+	replyLast = 1 // that was all
+	replyCut  = 2 // the fetcher's log does not belong to the order beyond a version
+)
+
+// CutError is why a node stops whose log must be cut after a version before it starts again.
+type CutError struct{ After ids.Version }
+
+func (e *CutError) Error() string {
+	return fmt.Sprintf("operations after version %v were lost by all other nodes; the log is to be cut there", e.After)
+}
 
 // piece is about how many bytes of records a reply carries.
 const piece = 1 << 20
@@ -31,7 +50,15 @@ const replyHead = fetchHead + 1
 type fetch struct {
 	number uint64
 	source ids.NodeID
-	order  int // the order being fetched; those before are complete
+	order  int  // the order being fetched; those before are complete
+	ahead  bool // this is to catch up with a view that goes on
+}
+
+// fetchPlace is where in the log a peer's next request goes on.
+type fetchPlace struct {
+	order int
+	after ids.Version
+	lsn   versionlog.LSN // of the first record behind
 }
 
 // fetchRequest is what a peer wants to get.
@@ -42,9 +69,9 @@ type fetchRequest struct {
 	after  ids.Version
 }
 
-func (n *Node) startFetch(source ids.NodeID, number uint64) {
-	n.fetching = &fetch{number: number, source: source}
-	n.log.Info("fetching what the log lacks", "source", source)
+func (n *Node) startFetch(source ids.NodeID, number uint64, ahead bool) {
+	n.fetching = &fetch{number: number, source: source, ahead: ahead}
+	n.log.Info("fetching what the log lacks", "source", source, "catching up", ahead)
 	n.askNext()
 }
 
@@ -62,6 +89,7 @@ func (n *Node) onFetch(from ids.NodeID, b []byte) error {
 	if len(b) != fetchHead || int(le.Uint16(b[8:])) >= len(n.orders) {
 		return errs.New(errs.Corrupt, "fetch request of %d bytes makes no sense", len(b))
 	}
+	n.asked = slices.DeleteFunc(n.asked, func(q fetchRequest) bool { return q.peer == from }) // it has given that up
 	n.asked = append(n.asked, fetchRequest{
 		peer: from, number: le.Uint64(b), order: int(le.Uint16(b[8:])), after: ids.Version(le.Uint64(b[10:])),
 	})
@@ -69,25 +97,36 @@ func (n *Node) onFetch(from ids.NodeID, b []byte) error {
 	return nil
 }
 
-// serveFetches answers the requests that the log here is complete for, and drops those of older plans.
+// serveFetches answers the requests that the log here is complete for, and drops those of older ballots.
 func (n *Node) serveFetches() {
-	number, complete := n.core.Number()
 	kept := n.asked[:0]
 	for _, q := range n.asked {
-		switch {
-		case q.number == number && complete:
+		switch ok, later := n.serves(q); {
+		case ok:
 			if err := n.serve(q); err != nil {
 				n.log.Error("cannot serve the log", "peer", q.peer, "err", err)
 			}
-		case q.number >= number:
+		case later:
 			kept = append(kept, q)
 		}
 	}
 	n.asked = kept
 }
 
+// serves reports whether a request can be answered, now or later.
+func (n *Node) serves(q fetchRequest) (now, later bool) {
+	if q.number != 0 {
+		number, complete := n.core.Number()
+		return q.number == number && complete, q.number >= number
+	}
+	// What another member has delivered comes here too, if only a moment later.
+	v := n.view
+	return v != nil && v.open && (q.after.View() < v.ID || q.after <= n.orders[q.order].last), true
+}
+
 // forgetFetches drops what a peer asked for over a link that is gone.
 func (n *Node) forgetFetches(peer ids.NodeID) {
+	delete(n.served, peer)
 	n.asked = slices.DeleteFunc(n.asked, func(q fetchRequest) bool { return q.peer == peer })
 }
 
@@ -99,25 +138,47 @@ func (n *Node) serve(q fetchRequest) error {
 	msg := le.AppendUint64([]byte{forReply}, q.number)
 	msg = le.AppendUint16(msg, uint16(q.order))
 	msg = le.AppendUint64(msg, uint64(q.after))
-	msg = append(msg, 1)
+	msg = append(msg, replyLast)
+	kind := &msg[firstByte+replyHead-1]
 	o := n.orders[q.order]
-	if q.after < o.last {
-		err := n.cfg.Log.Scan(n.cfg.Log.Locate(q.after+1), func(_ versionlog.LSN, r record.Record) error {
-			h := r.Header()
-			if of, err := n.orderOf(h.Subgroup); h.Kind != record.Op || err != nil || of != o || h.Version <= q.after {
-				return nil
-			}
-			if len(msg) > piece {
-				msg[firstByte+replyHead-1] = 0
-				return errEnough
-			}
-			msg = append(msg, r...)
-			return nil
-		})
-		if err != nil && !errors.Is(err, errEnough) {
-			return err
-		}
+	common := ids.Version(0) // the last version up to q.after that is here
+	place, known := n.served[q.peer]
+	if known = known && place.order == q.order && place.after == q.after; !known {
+		place.lsn = n.cfg.Log.Locate(q.after)
+	} else {
+		common = q.after
 	}
+	next := fetchPlace{order: q.order, after: q.after, lsn: place.lsn}
+	err := n.cfg.Log.Scan(place.lsn, func(lsn versionlog.LSN, r record.Record) error {
+		h := r.Header()
+		if of, err := n.orderOf(h.Subgroup); h.Kind != record.Op || err != nil || of != o {
+			return nil
+		}
+		if h.Version <= q.after {
+			common = h.Version
+			return nil
+		}
+		if common != q.after {
+			return errEnough
+		}
+		if len(msg) > piece {
+			*kind, next.lsn = replyMore, lsn
+			return errEnough
+		}
+		msg = append(msg, r...)
+		kind = &msg[firstByte+replyHead-1]
+		next.after = h.Version
+		next.lsn = lsn + versionlog.LSN(r.Size())
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return err
+	}
+	if common != q.after {
+		*kind = replyCut
+		msg = le.AppendUint64(msg, uint64(common))
+	}
+	n.served[q.peer] = next
 	n.fab.Send(q.peer, msg)
 	return nil
 }
@@ -132,8 +193,12 @@ func (n *Node) onReply(from ids.NodeID, b []byte) error {
 		ids.Version(le.Uint64(b[10:])) != n.orders[f.order].last {
 		return nil // of an attempt that is over
 	}
+	kind, b := b[replyHead-1], b[replyHead:]
+	if kind == replyCut {
+		return n.cut(f, b)
+	}
 	o := n.orders[f.order]
-	recs, err := fetched(b[replyHead:], o.last)
+	recs, err := fetched(b, o.last)
 	if err != nil {
 		return err
 	}
@@ -143,19 +208,35 @@ func (n *Node) onReply(from ids.NodeID, b []byte) error {
 			return nil
 		}
 	}
-	if last := b[replyHead-1] != 0; last {
+	if kind == replyLast {
 		f.order++
 	}
 	if f.order < len(n.orders) {
 		n.askNext()
 		return nil
 	}
-	number := f.number
 	n.fetching = nil
-	if n.syncNow() {
-		n.carryOut(n.core.Finished(number))
+	switch {
+	case f.ahead:
+		n.carryOut(n.core.CaughtUp())
+	case n.syncNow():
+		n.carryOut(n.core.Finished(f.number))
 		n.serveFetches()
 	}
+	return nil
+}
+
+// cut stops this node, whose log goes on where nobody else's does.
+func (n *Node) cut(f *fetch, b []byte) error {
+	if len(b) != 8 {
+		return errs.New(errs.Corrupt, "a request to cut the log of %d bytes", len(b))
+	}
+	after, o := ids.Version(binary.LittleEndian.Uint64(b)), n.orders[f.order]
+	if after >= o.last || uint64(after) < o.durable.Load() {
+		return errs.New(errs.Corrupt, "a request to cut the log after %v; it ends at %v and is durable everywhere up to %v",
+			after, o.last, ids.Version(o.durable.Load()))
+	}
+	n.fail(&CutError{After: after})
 	return nil
 }
 

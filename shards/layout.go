@@ -2,38 +2,24 @@ package shards
 
 import "dfs/ids"
 
-// A Layout says which subgroups share a group, that is one total order, and who replicates them. It
-// is a pure function of the members and the number of data shards, so all members compute the same.
+// A Layout says which subgroups share a group, that is one total order. It is a pure function of the number of data
+// shards, so all members compute the same. Every member of a view holds every subgroup.
 type Layout struct {
 	Groups []GroupLayout
 }
 
-// GroupLayout is one group: the subgroups it orders and the nodes that hold them, by rank.
+// GroupLayout is one group: the subgroups that it orders.
 type GroupLayout struct {
-	Members   []ids.NodeID
 	Subgroups []ids.Subgroup
 }
 
-// NewLayout lays out the namespace and shards data shards over members. Every member holds every
-// subgroup, so there is one group.
-func NewLayout(members []ids.NodeID, shards int) Layout {
+// NewLayout lays out the namespace and a number of data shards. All have the same replicas, so there is one group.
+func NewLayout(shards int) Layout {
 	subs := make([]ids.Subgroup, 0, shards+1)
 	for s := range shards + 1 {
 		subs = append(subs, ids.Subgroup(s))
 	}
-	return Layout{Groups: []GroupLayout{{Members: members, Subgroups: subs}}}
-}
-
-// GroupOf returns the group that orders sub.
-func (l *Layout) GroupOf(sub ids.Subgroup) (ids.Group, bool) {
-	for g := range l.Groups {
-		for _, s := range l.Groups[g].Subgroups {
-			if s == sub {
-				return ids.Group(g), true
-			}
-		}
-	}
-	return 0, false
+	return Layout{Groups: []GroupLayout{{Subgroups: subs}}}
 }
 
 // ShardOf returns the data shard of an inode among n: a multiplicative hash, so that files made one

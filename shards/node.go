@@ -21,7 +21,7 @@ import (
 // Config is what a Node is made of. The owner opened the log and the index; the Node does not close them.
 type Config struct {
 	Self    views.Member
-	Nodes   []ids.NodeID // all members of the cluster, this node among them
+	Nodes   []views.Peer // the configured nodes of the cluster; a persisted view knows better
 	Shards  int          // data shards, at least 1; the same at every member, for ever
 	Log     Log
 	Index   *index.Index
@@ -30,7 +30,9 @@ type Config struct {
 
 	SaveState func(views.Durable) error  // persist before returning
 	SaveFloor func(hlc.Timestamp) error  // survive the end of the process; may be nil
+	OnView    func(views.View)           // a view was installed; called by whoever steps, must not block; may be nil
 	Physical  func() hlc.Timestamp       // the wall clock
+	Monotonic func() time.Duration       // a clock that nobody sets; nil: that of the Go runtime
 	Sync      func()                     // have Log.Sync called soon, then Synced; nil: Run does it
 	Full      func(recordBytes int) bool // refuse new data: the disk is nearly full; nil: never
 	Logger    *slog.Logger
@@ -38,6 +40,12 @@ type Config struct {
 	RingBytes int           // each member's ring at each other, a power of two; 0 means 16 MiB
 	Heartbeat time.Duration // at least so often the row is pushed; 0 means 250 ms
 	SyncAfter time.Duration // what nobody waits for is persisted after this; 0 means 50 ms
+	// SuspectAfter is how long a peer may be silent, as long as this node itself is not held up, before it is taken to
+	// be gone; 0 means 2 s. LeaseFor is how long after a sign of life that the others have answered this node may
+	// answer reads of the present; 0 means three quarters of SuspectAfter.
+	SuspectAfter time.Duration
+	LeaseFor     time.Duration
+	Grace        time.Duration // a start waits so long for nodes that it can do without; 0 means 1 s
 }
 
 // Log is what a Node needs of the versioned log; *versionlog.Log is one.
@@ -60,6 +68,22 @@ func (c Config) withDefaults() Config {
 	}
 	if c.SyncAfter == 0 {
 		c.SyncAfter = 50 * time.Millisecond
+	}
+	if c.SuspectAfter == 0 {
+		c.SuspectAfter = 2 * time.Second
+	}
+	if c.LeaseFor == 0 {
+		c.LeaseFor = c.SuspectAfter * 3 / 4
+	}
+	if c.Grace == 0 {
+		c.Grace = time.Second
+	}
+	if c.Monotonic == nil {
+		start := time.Now()
+		c.Monotonic = func() time.Duration { return time.Since(start) }
+	}
+	if c.OnView == nil {
+		c.OnView = func(views.View) {}
 	}
 	if c.SaveFloor == nil {
 		c.SaveFloor = func(hlc.Timestamp) error { return nil }
@@ -84,25 +108,34 @@ type Node struct {
 	fatal chan error
 
 	// Owned by Step.
-	fab      fabric.Fabric
-	core     *views.Core
-	clock    hlc.Clock
-	view     *activeView
-	orders   []*order
-	origins  map[ids.NodeID]origin
-	subs     []SubgroupStatus
-	fetching *fetch
-	asked    []fetchRequest // to be answered when the log here is complete
-	events   []event        // being handled
-	beat     hlc.Timestamp  // the last heartbeat
-	syncing  bool           // a sync was asked for and has not ended
-	hot      hlc.Timestamp  // until then every delivery is synced at once: someone is calling fsync
-	asking   hlc.Timestamp  // until then someone here is
-	applied  appliedMark
-	onApply  []func(sub ids.Subgroup, origin ids.NodeID, op []byte)
+	fab          fabric.Fabric
+	core         *views.Core
+	clock        hlc.Clock
+	view         *activeView
+	orders       []*order
+	origins      map[ids.NodeID]origin
+	savedOrigins int // how many of them the index knows
+	subs         []SubgroupStatus
+	fetching     *fetch
+	asked        []fetchRequest // to be answered when the log here is complete
+	served       map[ids.NodeID]fetchPlace
+	peers        peers
+	opening      bool          // all members have installed the view; it is opened when the leases on the last one are over
+	full         bool          // the own disk has no room for new data
+	changes      []*change     // Reconfigure waits for them
+	events       []event       // being handled
+	beat         hlc.Timestamp // the last heartbeat
+	syncing      bool          // a sync was asked for and has not ended
+	hot          hlc.Timestamp // until then every delivery is synced at once: someone is calling fsync
+	asking       hlc.Timestamp // until then someone here is
+	applied      appliedMark
+	onApply      []func(sub ids.Subgroup, origin ids.NodeID, op []byte)
 
-	failed atomic.Pointer[error]
-	bornAt atomic.Int64 // applied.born, for others
+	failed     atomic.Pointer[error]
+	bornAt     atomic.Int64                 // applied.born, for others
+	lease      atomic.Int64                 // of Monotonic: until then the present may be read here
+	configured atomic.Pointer[[]views.Peer] // of the last view
+	low        atomic.Bool                  // some member's disk has no room for new data
 
 	// mu guards what the methods for other goroutines share with Step. Nothing else is locked while
 	// it is held.
@@ -122,8 +155,10 @@ type activeView struct {
 	rank  ids.Rank
 	table *sst.Table
 	snap  *sst.Snapshot
-	open  bool // every member has its regions registered
-	trim  bool // the trim was delivered
+	open  bool              // every member has its regions registered
+	trim  bool              // the trim was delivered
+	sent  [64]time.Duration // when the own heartbeats were sent, by number modulo 64
+	heard []uint64          // the last heartbeat of each member that was seen
 }
 
 // event is something that happened outside of Step.
@@ -135,6 +170,7 @@ type event struct {
 	err  error
 
 	status chan<- Status
+	change *change
 }
 
 type eventKind int
@@ -145,6 +181,7 @@ const (
 	peerMessage
 	logSynced
 	statusAsked
+	changeAsked
 )
 
 // New recovers the state from the log and returns a node that knows no peers yet: give Events to a
@@ -152,12 +189,17 @@ const (
 func New(cfg Config) (*Node, error) {
 	n := &Node{
 		cfg: cfg.withDefaults(), bell: fabric.NewDoorbell(), kick: make(chan struct{}, 1), fatal: make(chan error, 1),
-		room: make(chan struct{}), origins: map[ids.NodeID]origin{},
+		room: make(chan struct{}), origins: map[ids.NodeID]origin{}, served: map[ids.NodeID]fetchPlace{},
 	}
 	n.subs = make([]SubgroupStatus, n.cfg.Shards+1)
 	n.built = sync.NewCond(&n.mu)
+	n.configured.Store(&n.cfg.Nodes)
+	if nodes := cfg.Durable.View.Nodes; nodes != nil {
+		n.configured.Store(&nodes)
+	}
 	n.log = n.cfg.Logger
-	layout := NewLayout(n.cfg.Nodes, n.cfg.Shards)
+	n.peers = newPeers(n.cfg.Monotonic())
+	layout := NewLayout(n.cfg.Shards)
 	for g, l := range layout.Groups {
 		n.orders = append(n.orders, newOrder(ids.Group(g), l))
 	}
@@ -166,7 +208,9 @@ func New(cfg Config) (*Node, error) {
 	if err := n.recover(); err != nil {
 		return nil, err
 	}
-	n.core = views.New(views.Config{Self: n.cfg.Self, Nodes: n.cfg.Nodes, Durable: n.cfg.Durable, Ends: n.ends})
+	n.core = views.New(views.Config{
+		Self: n.cfg.Self, Nodes: n.cfg.Nodes, Durable: n.cfg.Durable, Ends: n.ends, Grace: n.cfg.Grace,
+	})
 	return n, nil
 }
 
@@ -187,7 +231,7 @@ const stepsAtHand = 2
 // Start begins to look for the first view over the fabric.
 func (n *Node) Start(f fabric.Fabric) {
 	n.fab = f
-	n.carryOut(n.core.Start())
+	n.carryOut(n.core.Start(n.cfg.Monotonic()))
 	n.fab.Flush()
 	n.notify()
 }
@@ -255,6 +299,7 @@ func (n *Node) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			n.bell.Stop()
+			n.goodbye()
 			return nil
 		case err := <-n.fatal:
 			n.bell.Stop()

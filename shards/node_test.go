@@ -61,10 +61,10 @@ func newTestCluster(t testing.TB, n int) *testCluster {
 func (c *testCluster) start(i int) {
 	m := c.members[i]
 	m.inc++
-	var nodes []ids.NodeID
+	var nodes []views.Peer
 	peers := map[ids.NodeID]string{}
 	for j, o := range c.members {
-		nodes = append(nodes, ids.NodeID(j+1))
+		nodes = append(nodes, views.Peer{Node: ids.NodeID(j + 1)})
 		if j != i {
 			peers[ids.NodeID(j+1)] = o.addr
 		}

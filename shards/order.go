@@ -19,11 +19,12 @@ type order struct {
 
 	// Owned by Step.
 	mc           *multicast.Group
-	rings        [][]byte      // by rank
-	last         ids.Version   // last delivered and applied
-	unsynced     queue[mark]   // appended, not yet known to be durable
-	timeOfOldest hlc.Timestamp // when the oldest of these was appended, or later
-	unsent       []record.Record
+	rings        [][]byte             // by rank
+	last         ids.Version          // last delivered and applied
+	unsynced     queue[mark]          // appended, not yet known to be durable
+	timeOfOldest hlc.Timestamp        // when the oldest of these was appended, or later
+	unsent       []record.Record      // own operations that may not have been delivered in the last view
+	undurable    queue[moment]        // applied here, not known to be durable everywhere
 	stalled      []multicast.Delivery // could not be logged, to be tried again
 	stalledAt    hlc.Timestamp        // when that was tried last
 	vector       []uint64
@@ -39,12 +40,40 @@ type order struct {
 	now      atomic.Int64  // timestamp of the newest applied message
 	frontier atomic.Int64  // no message at or before will be delivered any more
 	durable  atomic.Uint64 // version persisted by every member
+	safe     atomic.Int64  // what was applied up to this moment is persisted by every member
 }
 
 // mark remembers where in the log a message ends.
 type mark struct {
 	end versionlog.LSN
 	ver ids.Version
+}
+
+// moment is a version and its timestamp.
+type moment struct {
+	ver ids.Version
+	at  hlc.Timestamp
+}
+
+// setDurable notes that every member has persisted what is applied up to v.
+func (o *order) setDurable(v ids.Version) {
+	if uint64(v) <= o.durable.Load() {
+		return
+	}
+	o.durable.Store(uint64(v))
+	for o.undurable.len() > 0 && o.undurable.front().ver <= v {
+		o.safe.Store(int64(o.undurable.pop().at))
+	}
+	if o.undurable.len() == 0 {
+		o.safe.Store(max(o.safe.Load(), o.now.Load()))
+	}
+}
+
+// unchanging reports whether what is known of t can never change any more: nothing at or before will come, and nothing at or
+// before can be lost.
+func (o *order) unchanging(t hlc.Timestamp) bool {
+	frontier, safe := o.frontier.Load(), o.safe.Load()
+	return int64(t) <= frontier && (int64(t) <= safe || safe == o.now.Load())
 }
 
 // origin is how far the operations of one node were applied (exactly once, G4).

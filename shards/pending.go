@@ -65,7 +65,9 @@ func (n *Node) AskNow(sub ids.Subgroup) (Pending, error) {
 		return Pending{}, err
 	}
 	p := Pending{n: n, order: o, sub: sub}
-	if acked := o.acked.Load(); o.reached.Load() < acked {
+	if !n.leased() {
+		err = p.on(&waiter{order: o, kind: waitLease})
+	} else if acked := o.acked.Load(); o.reached.Load() < acked {
 		err = p.on(&waiter{order: o, kind: waitReached, until: acked})
 	}
 	return p, err
@@ -84,8 +86,8 @@ func (n *Node) AskAt(sub ids.Subgroup, t hlc.Timestamp) (Pending, error) {
 		return Pending{}, errs.New(errs.BeforeBeginning, "the filesystem began at %v", born)
 	}
 	p := Pending{n: n, order: o, sub: sub, at: t}
-	if hlc.Timestamp(o.frontier.Load()) < t {
-		err = p.on(&waiter{order: o, kind: waitFrontier, until: uint64(t)})
+	if !o.unchanging(t) {
+		err = p.on(&waiter{order: o, kind: waitUnchanging, until: uint64(t)})
 	}
 	return p, err
 }

@@ -13,6 +13,8 @@ import (
 type Status struct {
 	View    views.View
 	Open    bool         // operations flow
+	Leased  bool         // the present may be read
+	Full    []ids.NodeID // members whose disks have no room for new data
 	Waiting []ids.NodeID // members that are missing for a view
 	Fetches ids.NodeID   // the member whose log this node is fetching, or 0
 	Linked  []ids.NodeID // members that there is a link to, this node included
@@ -24,7 +26,6 @@ type Status struct {
 // GroupStatus is one order as this node sees it.
 type GroupStatus struct {
 	Group     ids.Group
-	Members   []ids.NodeID
 	Subgroups []ids.Subgroup
 	Version   ids.Version   // last applied here
 	Time      hlc.Timestamp // its timestamp
@@ -65,7 +66,15 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 func (n *Node) status() Status {
 	s := Status{View: n.core.View(), Waiting: n.core.Waiting(), Born: n.born(), Linked: n.core.Connected()}
 	s.Subs = append(s.Subs, n.subs...)
-	s.Open = n.view != nil && n.view.open
+	s.Open, s.Leased = n.view != nil && n.view.open, n.leased()
+	if s.Open {
+		low := n.view.table.Layout().Low()
+		for r, m := range n.view.Members {
+			if ids.Rank(r) == n.view.rank && n.full || n.view.snap.Get(ids.Rank(r), low)%2 == 1 {
+				s.Full = append(s.Full, m.Node)
+			}
+		}
+	}
 	if n.fetching != nil {
 		s.Fetches = n.fetching.source
 	}
@@ -73,7 +82,7 @@ func (n *Node) status() Status {
 	defer n.mu.Unlock()
 	for _, o := range n.orders {
 		g := GroupStatus{
-			Group: o.id, Members: o.layout.Members, Subgroups: o.layout.Subgroups, Version: o.last, Time: o.timeNow(),
+			Group: o.id, Subgroups: o.layout.Subgroups, Version: o.last, Time: o.timeNow(),
 			Durable: ids.Version(o.durable.Load()), Frontier: hlc.Timestamp(o.frontier.Load()), Pending: o.calls.len(),
 			RingBytes: n.cfg.RingBytes, Stalled: len(o.stalled) > 0,
 		}

@@ -28,6 +28,9 @@ func (n *Node) Step() (again bool) {
 		return false
 	}
 	n.takeEvents()
+	if n.Err() == nil {
+		n.tick()
+	}
 	if v := n.view; v != nil && v.open && n.Err() == nil {
 		again = n.stepView(v)
 	}
@@ -54,17 +57,23 @@ func (n *Node) takeEvents() {
 		switch e.kind {
 		case peerUp:
 			n.log.Info("link is up", "peer", e.peer)
+			n.heardOf(e.peer)
 			n.carryOut(n.core.PeerUp(e.peer))
 		case peerDown:
 			n.log.Warn("link broke", "peer", e.peer, "err", e.err)
 			n.forgetFetches(e.peer)
+			delete(n.peers.silence, e.peer)
 			n.carryOut(n.core.PeerDown(e.peer))
 		case peerMessage:
+			n.heardOf(e.peer)
 			n.onMessage(e.peer, e.msg)
 		case logSynced:
 			n.onSynced(e.lsn, e.err)
 		case statusAsked:
 			e.status <- n.status()
+		case changeAsked:
+			n.changes = append(n.changes, e.change)
+			n.endChanges()
 		}
 		n.events[i] = event{}
 	}
@@ -88,7 +97,10 @@ func (n *Node) stepView(v *activeView) (again bool) {
 		n.broken(err)
 		return true
 	}
-	if now-n.beat >= hlc.Timestamp(n.cfg.Heartbeat) {
+	if v.snap.Changed() {
+		n.hear(v)
+	}
+	if now < n.beat || now-n.beat >= hlc.Timestamp(n.cfg.Heartbeat) {
 		n.heartbeat(v, now)
 	}
 	for _, o := range n.orders {
@@ -124,7 +136,7 @@ func (n *Node) advance(v *activeView, o *order) {
 	o.reached.Store(uint64(ids.MakeVersion(v.ID, v.table.Get(v.table.Layout().Delivered(o.id)))))
 	o.frontier.Store(max(o.frontier.Load(), int64(o.mc.TimeFrontier())))
 	if seq := o.mc.PersistedByAll(); seq > 0 {
-		o.durable.Store(max(o.durable.Load(), uint64(ids.MakeVersion(v.ID, uint64(seq)))))
+		o.setDurable(ids.MakeVersion(v.ID, uint64(seq)))
 	}
 }
 
@@ -134,8 +146,11 @@ func (n *Node) heartbeat(v *activeView, now hlc.Timestamp) {
 	for _, o := range n.orders {
 		o.mc.PromiseFrontier(now)
 	}
-	l := v.table.Layout()
-	v.table.Set(l.Heartbeat(), v.table.Get(l.Heartbeat())+1)
+	n.setLow(v)
+	beat := v.table.Layout().Heartbeat()
+	number := v.table.Get(beat) + 1
+	v.sent[number%uint64(len(v.sent))] = n.cfg.Monotonic() // before anyone can answer it
+	v.table.Set(beat, number)
 }
 
 // write sends new bytes of the own ring to every other member.

@@ -41,8 +41,8 @@ func (n *Node) TrySubmit(sub ids.Subgroup, op []byte, data ...[]byte) (call *Cal
 	if size > MaxData || len(op) > record.MaxOp {
 		return nil, nil, errs.New(errs.TooLarge, "operation of %d bytes with %d bytes of data", len(op), size)
 	}
-	if size > 0 && n.cfg.Full(size) {
-		return nil, nil, errs.New(errs.NoSpace, "the disk of this node is nearly full: delete files or add space")
+	if size > 0 && (n.low.Load() || n.cfg.Full(size)) {
+		return nil, nil, errs.New(errs.NoSpace, "the disk of a node is nearly full: delete files or add space")
 	}
 	o, err := n.orderOf(sub)
 	if err != nil {

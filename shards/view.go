@@ -20,10 +20,12 @@ func ringRegion(v ids.ViewID, g ids.Group, owner ids.Rank) fabric.RegionID {
 
 // The first byte of a control message says whose it is.
 const (
-	forViews  = 1
-	forFetch  = 2
-	forReply  = 3
-	firstByte = 1 // its length
+	forViews   = 1
+	forFetch   = 2
+	forReply   = 3
+	forPing    = 4 // a sign of life, nothing else
+	forGoodbye = 5 // the sender stops
+	firstByte  = 1 // its length
 )
 
 func (n *Node) onMessage(from ids.NodeID, msg []byte) {
@@ -38,10 +40,14 @@ func (n *Node) onMessage(from ids.NodeID, msg []byte) {
 		var effects []views.Effect
 		effects, err = n.core.Message(from, body)
 		n.carryOut(effects)
+		n.openWhenDue() // whoever was waited for may have started again
 	case forFetch:
 		err = n.onFetch(from, body)
 	case forReply:
 		err = n.onReply(from, body)
+	case forPing:
+	case forGoodbye:
+		n.onGoodbye(from)
 	default:
 		err = errs.New(errs.Corrupt, "control message of unknown kind %d", msg[0])
 	}
@@ -70,31 +76,39 @@ func (n *Node) carryOut(effects []views.Effect) {
 				n.serveFetches()
 			}
 		case views.Fetch:
-			n.startFetch(e.To, e.Number)
+			n.startFetch(e.To, e.Number, false)
+		case views.CatchUp:
+			n.startFetch(e.To, 0, true)
 		case views.Activate:
 			n.activate(e.View)
 		case views.Open:
-			n.open()
+			n.opening = true
+			n.openWhenDue()
 		}
 	}
 }
 
 // ends is what a report says of the log: the last version of each order, and a moment before which
 // the next view must not stamp anything.
-func (n *Node) ends() ([]ids.Version, hlc.Timestamp) {
-	ends := make([]ids.Version, len(n.orders))
+func (n *Node) ends() views.Ends {
+	ends := views.Ends{End: make([]ids.Version, len(n.orders)), Floor: n.clock.Last(), Now: n.cfg.Physical()}
 	for g, o := range n.orders {
-		ends[g] = o.last
+		ends.End[g] = o.last
+		if v := n.view; v != nil {
+			// Others may have answered about moments up to what was promised here.
+			ends.Floor = max(ends.Floor, hlc.Timestamp(v.table.Get(v.table.Layout().Frontier(o.id))))
+		}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return ends, max(n.clock.Last(), n.floor)
+	ends.Floor = max(ends.Floor, n.floor)
+	return ends
 }
 
 // wedge stops the view: nothing is published, received or acknowledged any more (M4).
 func (n *Node) wedge() [][]uint64 {
 	v := n.view
-	v.open = false
+	v.open, n.opening = false, false
 	n.mu.Lock()
 	for _, o := range n.orders {
 		o.outbox = nil
@@ -114,12 +128,15 @@ func (n *Node) wedge() [][]uint64 {
 	return received
 }
 
-// deliverTrim delivers the end of the wedged view and keeps what this node sent in vain. Asked again, it
-// does nothing: the trim is the same (V3).
+// deliverTrim delivers the end of the wedged view. Asked again, it does nothing: the trim is the same (V3).
 func (n *Node) deliverTrim(t *views.Trim) bool {
 	v := n.view
 	if v.trim {
 		return true
+	}
+	if t.View != v.ID || len(t.Upto) != len(n.orders) {
+		n.fail(errs.New(errs.Corrupt, "view %d is to end with a trim of view %d with %d groups", v.ID, t.View, len(t.Upto)))
+		return false
 	}
 	for g, o := range n.orders {
 		ds, err := o.mc.Trim(t.Upto[g])
@@ -135,11 +152,6 @@ func (n *Node) deliverTrim(t *views.Trim) bool {
 		if n.Err() != nil {
 			return false
 		}
-		n.mu.Lock()
-		for _, r := range o.mc.Unsent() {
-			o.unsent = append(o.unsent, append(record.Record(nil), r...))
-		}
-		n.mu.Unlock()
 	}
 	v.trim = true
 	return true
@@ -155,14 +167,17 @@ func (n *Node) syncNow() bool {
 // activate makes the rings and the table of a view and lets peers write into them.
 func (n *Node) activate(view views.View) {
 	if old := n.view; old != nil {
+		n.keepUnsent()
 		n.dropRegions(old)
 	}
+	n.fetching = nil
 	size := len(view.Members)
 	layout := sst.Layout{Members: size, Groups: len(n.orders)}
 	mem := fabric.Alloc(layout.Words() * 8)
 	v := &activeView{View: view, rank: view.Rank(n.cfg.Self.Node)}
 	v.table = sst.New(layout, v.rank, fabric.Words(mem))
-	v.snap = sst.NewSnapshot(layout)
+	v.snap, v.heard = sst.NewSnapshot(layout), make([]uint64, size)
+	n.lease.Store(int64(v.leasedUntil(n.cfg.LeaseFor)))
 	after := view.Floor
 	for _, o := range n.orders {
 		after = max(after, o.timeNow())
@@ -181,7 +196,7 @@ func (n *Node) activate(view views.View) {
 			return
 		}
 		o.mc = mc
-		o.durable.Store(uint64(o.last)) // every member synced its log before the view was committed
+		o.setDurable(o.last) // every member synced its log before the view was committed
 		pos := uint64(ids.MakeVersion(view.ID, 0))
 		o.acked.Store(pos)
 		o.reached.Store(pos)
@@ -194,6 +209,20 @@ func (n *Node) activate(view views.View) {
 	n.fab.Register(tableRegion(view.ID), mem)
 	n.view = v
 	n.log.Info("view installed", "view", view.ID, "members", view.Members)
+	n.configured.Store(&view.Nodes)
+	n.cfg.OnView(view)
+}
+
+// keepUnsent keeps the own operations of the view that ends that were not delivered here. Those that were
+// delivered elsewhere are found in what is fetched.
+func (n *Node) keepUnsent() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, o := range n.orders {
+		for _, r := range o.mc.Unsent() {
+			o.unsent = append(o.unsent, append(record.Record(nil), r...))
+		}
+	}
 }
 
 func (n *Node) dropRegions(v *activeView) {
@@ -207,14 +236,19 @@ func (n *Node) dropRegions(v *activeView) {
 	}
 }
 
-// open lets operations flow: first those that the last view did not deliver, in their order.
+// open lets operations flow: first those that no view delivered, in their order.
 func (n *Node) open() {
+	n.opening = false
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	own := n.origins[n.cfg.Self.Node]
 	for _, o := range n.orders {
 		o.outbox = o.mc.Outbox()
 		for _, r := range o.unsent {
 			h := r.Header()
+			if own.incarnation == h.Incarnation && h.Counter <= own.counter {
+				continue
+			}
 			slot, ok := o.outbox.Reserve(int(h.OpLen), int(h.DataLen))
 			if !ok {
 				panic("shards: G4: what was in the last view's ring does not fit the next one's")
@@ -225,6 +259,7 @@ func (n *Node) open() {
 		o.unsent = nil
 	}
 	n.view.open = true
+	n.beat = 0 // the others wait for a sign of life before they read
 	n.openRoomLocked()
 	n.notify()
 	n.log.Info("view open", "view", n.view.ID)

@@ -25,9 +25,10 @@ type waiter struct {
 type waitKind int
 
 const (
-	waitReached   waitKind = iota // everything before until is applied
-	waitFrontier                  // the time frontier is at least until
-	waitPersisted                 // own operations up to calls, and all applied when asked, are persisted by every member
+	waitLease      waitKind = iota // this node may read the present; then everything acknowledged is to be applied
+	waitReached                    // everything before until is applied
+	waitUnchanging                 // nothing at or before the time until will come or be lost
+	waitPersisted                  // own operations up to calls, and all applied when asked, are persisted by every member
 )
 
 func (w *waiter) finish(err error) {
@@ -66,6 +67,9 @@ func (n *Node) forget(w *waiter) {
 
 // NowReady reports whether Now would not wait.
 func (n *Node) NowReady() bool {
+	if !n.leased() {
+		return false
+	}
 	for _, o := range n.orders {
 		if o.reached.Load() < o.acked.Load() {
 			return false
@@ -75,7 +79,7 @@ func (n *Node) NowReady() bool {
 }
 
 // Now returns the newest state of a subgroup, after everything that this node had acknowledged when it
-// was called was applied here (G2). What was delivered anywhere was acknowledged here before, so no
+// was called was applied here, while no view without this node can have begun (G2). What was delivered anywhere was acknowledged here before, so no
 // read anywhere is newer. errs.Interrupted if ctx ends first.
 func (n *Node) Now(ctx context.Context, sub ids.Subgroup) (index.Reader, error) {
 	p, err := n.AskNow(sub)
@@ -85,7 +89,7 @@ func (n *Node) Now(ctx context.Context, sub ids.Subgroup) (index.Reader, error) 
 	return p.Wait(ctx)
 }
 
-// At returns the state of a subgroup as of t, once no operation at or before t can come any more (G3).
+// At returns the state of a subgroup as of t, once no operation at or before t can come or be lost any more (G3).
 // It fails with errs.Future if t has not come, errs.BeforeBeginning if there was nothing yet,
 // errs.Interrupted if ctx ends first.
 func (n *Node) At(ctx context.Context, sub ids.Subgroup, t hlc.Timestamp) (index.Reader, error) {
@@ -94,6 +98,16 @@ func (n *Node) At(ctx context.Context, sub ids.Subgroup, t hlc.Timestamp) (index
 		return nil, err
 	}
 	return p.Wait(ctx)
+}
+
+// wantLease sends a heartbeat for the others to answer, unless one was sent a moment ago.
+func (n *Node) wantLease() {
+	if v := n.view; v != nil && v.open {
+		last := v.sent[v.table.Get(v.table.Layout().Heartbeat())%uint64(len(v.sent))]
+		if n.cfg.Monotonic()-last > n.cfg.Heartbeat/8 {
+			n.heartbeat(v, n.cfg.Physical())
+		}
+	}
 }
 
 // answered makes sure that no later life of this node stamps a message at or before t.
@@ -154,8 +168,14 @@ func (n *Node) Physical() hlc.Timestamp { return n.cfg.Physical() }
 // DataShards returns the number of data shards; their subgroups are 1 to that number.
 func (n *Node) DataShards() int { return n.cfg.Shards }
 
-// Members returns the members of the cluster.
-func (n *Node) Members() []ids.NodeID { return n.cfg.Nodes }
+// Members returns the configured nodes of the cluster as of the last view here.
+func (n *Node) Members() []ids.NodeID {
+	var out []ids.NodeID
+	for _, p := range *n.configured.Load() {
+		out = append(out, p.Node)
+	}
+	return out
+}
 
 // Self returns this node's number.
 func (n *Node) Self() ids.NodeID { return n.cfg.Self.Node }
@@ -180,18 +200,28 @@ func (n *Node) serveWaiters() {
 func (n *Node) overLocked(w *waiter) bool {
 	o := w.order
 	switch w.kind {
+	case waitLease:
+		if !n.leased() {
+			n.wantLease()
+			return false
+		}
+		w.kind, w.until = waitReached, o.acked.Load()
+		return o.reached.Load() >= w.until
 	case waitReached:
 		return o.reached.Load() >= w.until
-	case waitFrontier:
-		if o.frontier.Load() >= int64(w.until) {
-			return true
+	case waitUnchanging:
+		t := hlc.Timestamp(w.until)
+		if !o.unchanging(t) && n.view != nil && n.view.open {
+			if o.frontier.Load() < int64(t) {
+				o.mc.WantFrontier(t)
+				// What the others promised before may be enough, and then nobody will wake this node.
+				o.frontier.Store(max(o.frontier.Load(), int64(o.mc.TimeFrontier())))
+			}
+			if seq := n.seqHere(o); seq > 0 && o.frontier.Load() >= int64(t) {
+				o.mc.WantPersisted(seq)
+			}
 		}
-		if n.view != nil && n.view.open {
-			o.mc.WantFrontier(hlc.Timestamp(w.until))
-			// What the others promised before may be enough, and then nobody will wake this node.
-			o.frontier.Store(max(o.frontier.Load(), int64(o.mc.TimeFrontier())))
-		}
-		return o.frontier.Load() >= int64(w.until)
+		return o.unchanging(t)
 	}
 	return n.persistedLocked(w)
 }

@@ -12,9 +12,9 @@
 //	                 Frontier       m's promise: whatever it sends beyond Sent is stamped later
 //	                 WantPersisted  message that m wants to be durable everywhere
 //	                 WantFrontier   time that m wants every Frontier to reach
-//	Suspected[n/64]  one bit for each member
+//	Echo[n]          the last Heartbeat of each member that m has seen
+//	Low              odd while m's disk has no room for new data
 //	Wedged           1: m neither sends nor receives in this view any more
-//	Proposed, Acked, Committed, Installed   counters of the membership protocol
 //	Heartbeat        grows while m lives
 //	(zeros up to a multiple of 8 words, so that rows start on cache lines of their own)
 //
@@ -28,14 +28,13 @@
 //	Sent < Frontier                   what was sent before the promise is counted in Sent
 //	Delivered < Persisted             what is durable was delivered
 //	Received, Frontier < Wedged       the words of a wedged member are its last
-//	Suspected < Wedged                who wedged has said why
+//	Echo < Wedged                     who wedged has seen no later heartbeat in the view
 //	everything < Heartbeat            a row is at least as fresh as its heartbeat
 //
 // Invariants
 //
 //	S1  a word has one writer, the member whose row it is in. Setters exist for the own row only.
-//	S2  a word never decreases in a view; in a bitmap, bits are only added. A setter that would break
-//	    this panics.
+//	S2  a word never decreases in a view. A setter that would break this panics.
 //	S3  in a snapshot, of two words of one row the lower one is at least as fresh, and every guarded
 //	    word stands below its guard.
 //	S4  a step decides on one snapshot; no word of another member is read twice for one decision.

@@ -19,7 +19,7 @@ type Layout struct {
 const (
 	lineWords = 8 // words in a cache line
 	perGroup  = 7 // columns of a group beside Received
-	fixed     = 6 // columns of a row beside those of groups and Suspected
+	fixed     = 3 // columns of a row beside those of groups and Echo
 )
 
 func (l Layout) groupWords() int { return perGroup + l.Members }
@@ -61,32 +61,28 @@ func (l Layout) WantPersisted(g ids.Group) Column { return l.Delivered(g) + 3 }
 // WantFrontier is the time that the owner wants every member's Frontier of group g to reach.
 func (l Layout) WantFrontier(g ids.Group) Column { return l.Delivered(g) + 4 }
 
-func (l Layout) suspectedWords() int { return (l.Members + 63) / 64 }
+// Echo is the newest Heartbeat of another member that the owner has seen. It tells that member that the owner was
+// not wedged when it saw it.
+func (l Layout) Echo(of ids.Rank) Column {
+	if of < 0 || int(of) >= l.Members {
+		panic(fmt.Sprintf("sst: S1: member %d of %d", of, l.Members))
+	}
+	return Column(l.Groups*l.groupWords()) + Column(of)
+}
 
-func (l Layout) suspected() Column { return Column(l.Groups * l.groupWords()) }
+// Low is odd while the owner's disk has no room for new data.
+func (l Layout) Low() Column { return Column(l.Groups*l.groupWords() + l.Members) }
 
 // Wedged is 1 once the owner neither sends nor receives in this view any more. It vouches for the
 // owner's Received and Frontier columns of all groups: they are final.
-func (l Layout) Wedged() Column { return l.suspected() + Column(l.suspectedWords()) }
-
-// Proposed counts the changes of membership that the owner has proposed or taken over.
-func (l Layout) Proposed() Column { return l.Wedged() + 1 }
-
-// Acked counts the proposed changes that the owner has acknowledged.
-func (l Layout) Acked() Column { return l.Wedged() + 2 }
-
-// Committed counts the changes that the owner knows to be acknowledged by all who are alive.
-func (l Layout) Committed() Column { return l.Wedged() + 3 }
-
-// Installed counts the changes that are part of an installed view.
-func (l Layout) Installed() Column { return l.Wedged() + 4 }
+func (l Layout) Wedged() Column { return l.Low() + 1 }
 
 // Heartbeat grows while the owner lives. It vouches for the whole row.
-func (l Layout) Heartbeat() Column { return l.Wedged() + 5 }
+func (l Layout) Heartbeat() Column { return l.Wedged() + 1 }
 
 // RowWords is the length of a row, a multiple of a cache line.
 func (l Layout) RowWords() int {
-	used := l.Groups*l.groupWords() + l.suspectedWords() + fixed
+	used := l.Groups*l.groupWords() + l.Members + fixed
 	return (used + lineWords - 1) / lineWords * lineWords
 }
 

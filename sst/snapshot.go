@@ -11,7 +11,7 @@ import (
 // sums made of them never overflow.
 const (
 	MaxSlots = 1 << 48   // Sent and Received
-	MaxWord  = 1<<63 - 1 // every word but bitmaps
+	MaxWord  = 1<<63 - 1 // every word
 )
 
 // Snapshot is a copy of a table. Use one for the whole life of its table: its rows are checked against
@@ -33,12 +33,6 @@ func (s *Snapshot) Layout() Layout { return s.layout }
 
 // Get returns a word of member m's row.
 func (s *Snapshot) Get(m ids.Rank, c Column) uint64 { return s.words[int(m)*s.row+int(c)] }
-
-// Suspects reports whether by had marked m as suspected.
-func (s *Snapshot) Suspects(by, m ids.Rank) bool {
-	c, bit := s.layout.suspectedBit(m)
-	return s.Get(by, c)&bit != 0
-}
 
 // Changed reports whether the last copy found a row of another member changed.
 func (s *Snapshot) Changed() bool { return s.changed }
@@ -85,20 +79,17 @@ func (t *Table) Snapshot(s *Snapshot) error {
 // Validate checks the row cur of member m, as it arrived at member self, against the row prev that
 // was taken before and against self's own row (S6). It fails with errs.Corrupt.
 func (l Layout) Validate(self, m ids.Rank, prev, cur, own []uint64) error {
-	suspected, wedged := l.suspected(), l.Wedged()
+	wedged := l.Wedged()
 	for i, v := range cur {
-		c := Column(i)
-		switch {
-		case c >= suspected && c < wedged:
-			if prev[i]&^v != 0 {
-				return errs.New(errs.Corrupt, "suspicions %#x became %#x", prev[i], v)
-			}
-		case v < prev[i] || v > MaxWord:
+		if v < prev[i] || v > MaxWord {
 			return errs.New(errs.Corrupt, "word %d was %d and is %d", i, prev[i], v)
 		}
 	}
 	if cur[wedged] > 1 {
 		return errs.New(errs.Corrupt, "wedged is %d", cur[wedged])
+	}
+	if v, limit := cur[l.Echo(self)], own[l.Heartbeat()]; v > limit {
+		return errs.New(errs.Corrupt, "heard heartbeat %d of %d", v, limit)
 	}
 	for g := range l.Groups {
 		if err := l.validateGroup(ids.Group(g), self, m, cur, own); err != nil {

@@ -35,15 +35,11 @@ func allColumns(l Layout) (names map[Column]string) {
 		add(l.WantPersisted(g), "wantPersisted %d", g)
 		add(l.WantFrontier(g), "wantFrontier %d", g)
 	}
-	for m := 0; m < l.Members; m += 64 {
-		c, _ := l.suspectedBit(ids.Rank(m))
-		add(c, "suspected %d", m)
+	for m := range l.Members {
+		add(l.Echo(ids.Rank(m)), "echo %d", m)
 	}
+	add(l.Low(), "low")
 	add(l.Wedged(), "wedged")
-	add(l.Proposed(), "proposed")
-	add(l.Acked(), "acked")
-	add(l.Committed(), "committed")
-	add(l.Installed(), "installed")
 	add(l.Heartbeat(), "heartbeat")
 	return names
 }
@@ -73,7 +69,7 @@ func TestLayout(t *testing.T) {
 				{l.Delivered(g), l.Persisted(g), "delivered, persisted"},
 				{l.Received(g, ids.Rank(l.Members-1)), l.Wedged(), "received, wedged"},
 				{l.Frontier(g), l.Wedged(), "frontier, wedged"},
-				{l.suspected(), l.Wedged(), "suspected, wedged"},
+				{l.Echo(ids.Rank(l.Members - 1)), l.Wedged(), "echo, wedged"},
 			}
 			for _, x := range guards {
 				if x.guarded >= x.guard {
@@ -96,7 +92,7 @@ func TestSnapshotDuringPush(t *testing.T) {
 	wg.Go(func() {
 		for v := uint64(1); !stop.Load(); v++ {
 			for i := range row {
-				if c := Column(i); c != l.Wedged() && c != l.suspected() && c != l.Received(0, 0) {
+				if c := Column(i); c != l.Wedged() && c != l.Echo(0) && c != l.Received(0, 0) {
 					atomic.StoreUint64(&row[i], v)
 				}
 			}
@@ -110,7 +106,7 @@ func TestSnapshotDuringPush(t *testing.T) {
 		prev := uint64(1<<63 - 1)
 		for i := range row {
 			c := Column(i)
-			if c == l.Wedged() || c == l.suspected() || c == l.Received(0, 0) {
+			if c == l.Wedged() || c == l.Echo(0) || c == l.Received(0, 0) {
 				continue
 			}
 			if v := s.Get(1, c); v > prev {
@@ -147,24 +143,14 @@ func TestSetters(t *testing.T) {
 		t.Error("touched")
 	}
 	table.Pushed()
-	table.Suspect(69)
-	if !table.Dirty() {
-		t.Error("suspicion is no news")
-	}
-	table.Suspect(0)
 	s := NewSnapshot(l)
 	if err := table.Snapshot(s); err != nil || s.Changed() {
 		t.Errorf("%v, changed %v", err, s.Changed())
 	}
-	for m := range ids.Rank(70) {
-		if got := s.Suspects(66, m); got != (m == 69 || m == 0) {
-			t.Errorf("suspects %d: %v", m, got)
-		}
-	}
 	mustPanic(t, "S2", func() { table.Set(l.Sent(1), 4) })
 	mustPanic(t, "S1", func() { l.Tail(2) })
 	mustPanic(t, "S1", func() { l.Received(0, 70) })
-	mustPanic(t, "S1", func() { table.Suspect(-1) })
+	mustPanic(t, "S1", func() { l.Echo(-1) })
 	mustPanic(t, "S5", func() { New(l, 66, table.mem) })
 	mustPanic(t, "S5", func() { New(l, 0, make([]uint64, 8)) })
 }
@@ -189,7 +175,7 @@ func TestRefusedRow(t *testing.T) {
 	}{
 		{"decrease", func(row []uint64) { row[l.Sent(0)] = 4 }},
 		{"huge", func(row []uint64) { row[l.Frontier(0)] = 1 << 63 }},
-		{"suspicion taken back", func(row []uint64) { row[l.suspected()] = 0 }},
+		{"heard what was not said", func(row []uint64) { row[l.Echo(0)] = 1 }},
 		{"wedged", func(row []uint64) { row[l.Wedged()] = 2 }},
 		{"slots", func(row []uint64) { row[l.Sent(0)] = MaxSlots + 1 }},
 		{"slots of a third", func(row []uint64) { row[l.Received(0, 2)] = MaxSlots + 1 }},
@@ -204,7 +190,7 @@ func TestRefusedRow(t *testing.T) {
 			table, s := New(l, 0, mem), NewSnapshot(l)
 			table.Set(l.Sent(0), 7)
 			row := mem[l.RowWords() : 2*l.RowWords()]
-			row[l.Sent(0)], row[l.Delivered(0)], row[l.suspected()] = 6, 9, 1
+			row[l.Sent(0)], row[l.Delivered(0)] = 6, 9
 			if err := table.Snapshot(s); err != nil || !s.Changed() {
 				t.Fatalf("good row: %v", err)
 			}
@@ -288,7 +274,7 @@ func FuzzValidate(f *testing.F) {
 			t.Fatalf("kind of %v", err)
 		case err == nil:
 			for i := range cur {
-				if Column(i) != l.suspected() && (cur[i] < prev[i] || cur[i] > MaxWord) {
+				if cur[i] < prev[i] || cur[i] > MaxWord {
 					t.Fatalf("S6: word %d from %d to %d accepted", i, prev[i], cur[i])
 				}
 			}

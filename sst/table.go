@@ -66,12 +66,6 @@ func (t *Table) SetQuiet(c Column, v uint64) bool {
 	return true
 }
 
-// Suspect marks a member as suspected by this one, for good.
-func (t *Table) Suspect(m ids.Rank) {
-	c, bit := t.layout.suspectedBit(m)
-	t.Set(c, t.own[c]|bit)
-}
-
 // Freeze makes snapshots keep what they hold of member m's row, whatever arrives from now on.
 func (t *Table) Freeze(m ids.Rank) { t.frozen[m] = true }
 
@@ -89,10 +83,3 @@ func (t *Table) Row() []uint64 { return t.own }
 
 // RowOffset returns where in the table's memory, in bytes, the own row lies at every member.
 func (t *Table) RowOffset() int { return int(t.self) * len(t.own) * 8 }
-
-func (l Layout) suspectedBit(m ids.Rank) (Column, uint64) {
-	if m < 0 || int(m) >= l.Members {
-		panic(fmt.Sprintf("sst: S1: member %d of %d", m, l.Members))
-	}
-	return l.suspected() + Column(m/64), 1 << (m % 64)
-}

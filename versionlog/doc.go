@@ -52,7 +52,8 @@
 //	    them: the mark is not synced itself.)
 //	L6  after a failed write or sync nothing more is appended or said to be durable. Only lack of space
 //	    is no failure.
-//	L7  a position that was durable never names another record.
+//	L7  a position that was durable never names another record, unless the log was cut before it.
+//	L8  what is behind a cut is gone as a whole, or, before Cut has ended well, there as a whole.
 //
 // Package versionlog does not order or interpret records, keeps no index, and removes no segment.
 package versionlog

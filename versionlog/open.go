@@ -14,6 +14,9 @@ func Open(cfg Config) (*Log, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if err := finishCut(cfg.Dir); err != nil {
+		return nil, err
+	}
 	reserve := cfg.ReserveBytes
 	cfg.withDefaults()
 	r := recovery{dir: cfg.Dir, size: cfg.SegmentSize, all: cfg.VerifyAll}

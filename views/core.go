@@ -3,20 +3,22 @@ package views
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"dfs/errs"
-	"dfs/hlc"
 	"dfs/ids"
 )
 
 // Config is what a Core is made of.
 type Config struct {
 	Self    Member
-	Nodes   []ids.NodeID // the membership, Self's node included
-	Durable Durable      // as persisted before, zero for a new node
-	// Ends returns the current ends of the log by group and the latest moment answered about. Called
-	// when a report is made.
-	Ends func() ([]ids.Version, hlc.Timestamp)
+	Nodes   []Peer  // the configured nodes; a persisted view knows better
+	Durable Durable // as persisted before, zero for a new node
+	// Ends returns where the log ends. Called when a report is made.
+	Ends func() Ends
+	// Grace is how long the first view after a start waits for configured nodes that are missing, when a
+	// majority is there without them; 0 means not at all.
+	Grace time.Duration
 }
 
 // EffectKind says what the owner must do. Effects are carried out in order.
@@ -32,8 +34,11 @@ const (
 	Persist
 	// DeliverTrim: deliver Trim in the rings of the wedged view, sync the log, then call Finished(Number).
 	DeliverTrim
-	// Fetch from To what the log lacks, sync it, then call Finished(Number). A later Fetch replaces it.
+	// Fetch from To what the log lacks, sync it, then call Finished(Number). A later Fetch or CatchUp replaces it.
 	Fetch
+	// CatchUp with To, a member of a view that goes on without this node: fetch what its log has by now, then
+	// call CaughtUp.
+	CatchUp
 	// Activate View: make its rings, register them. Nothing is written to peers yet.
 	Activate
 	// Open: every member has activated the view; writing may begin.
@@ -51,67 +56,87 @@ type Effect struct {
 	Number  uint64
 }
 
-// phase is how far this member is with the current plan.
+// phase is how far this node is with the proposal that it follows.
 type phase int
 
 const (
-	reporting phase = iota // no plan
-	planned                // a plan is there, its trim persisted
+	seeking   phase = iota // no ballot is followed
+	promised               // a leader collects reports
+	accepted               // a proposal is persisted
 	finishing              // delivering or fetching
 	ready                  // the log ends where the view ends
 	active                 // the view is installed
 )
 
+// retryAfter is when a leader whose ballot gets no answer, or a learner that is not taken in, tries again.
+const retryAfter = time.Second
+
 // Core is the membership state of one node. All calls come from one goroutine.
 type Core struct {
 	cfg     Config
-	nodes   []ids.NodeID // sorted; nodes[0] leads
 	durable Durable
+	now     time.Duration
+	began   time.Duration
+
 	attempt uint64
+	phase   phase
+	ballot  Ballot // being followed, unless seeking
+	opened  bool
 	holds   bool       // the rings of durable.View are still here (a survivor)
 	recv    [][]uint64 // what they received
-	up      map[ids.NodeID]bool
-	reports map[ids.NodeID]Report
-	spent   map[Member]uint64      // the attempts that led to the installed view: their reports are history
-	joined  map[ids.NodeID]message // the last Installed of each peer
-	phase   phase
-	plan    proposal
-	opened  bool
-	lead    leader
-	effects []Effect
-	inbox   []message // own messages to the leader that this node is
+	current ids.ViewID // the view that this node has caught up with from outside
+	change  []Peer     // the configuration asked for, for the view after durable.View
+
+	source    ids.NodeID    // whom this node catches up with, 0 for nobody
+	goesOn    ids.ViewID    // the view that the source is in
+	caughtUp  time.Duration // when it last had
+	up        map[ids.NodeID]bool
+	states    map[ids.NodeID]state
+	spent     []uint64               // by rank, the attempts that led to the installed view: older states are history
+	installed map[ids.NodeID]message // the last installedMsg of each peer
+	lead      leader
+	effects   []Effect
+	inbox     []delivery // own messages to itself
 }
 
-// leader is what the leading node keeps.
-type leader struct {
-	number  uint64
-	plan    *proposal
-	trimmed map[ids.NodeID]bool
-	ready   map[ids.NodeID][]ids.Version
-	trim    *Trim // proposed in this life for the view trim.View; never replaced (V3)
-}
+type delivery struct{ m message }
 
 // New returns a core that has seen nothing; Start makes it act.
 func New(cfg Config) *Core {
-	nodes := slices.Clone(cfg.Nodes)
-	slices.Sort(nodes)
-	return &Core{
-		cfg: cfg, nodes: slices.Compact(nodes), durable: cfg.Durable,
-		up:      map[ids.NodeID]bool{cfg.Self.Node: true},
-		reports: map[ids.NodeID]Report{}, joined: map[ids.NodeID]message{},
+	c := &Core{
+		cfg: cfg, durable: cfg.Durable, up: map[ids.NodeID]bool{cfg.Self.Node: true},
+		states: map[ids.NodeID]state{}, installed: map[ids.NodeID]message{},
 	}
+	if c.durable.View.Nodes == nil {
+		c.durable.View.Nodes = sortPeers(cfg.Nodes)
+	}
+	return c
 }
 
-// Start begins the first attempt.
-func (c *Core) Start() []Effect {
+func sortPeers(peers []Peer) []Peer {
+	peers = slices.Clone(peers)
+	slices.SortFunc(peers, func(a, b Peer) int { return int(int64(a.Node) - int64(b.Node)) })
+	return slices.CompactFunc(peers, func(a, b Peer) bool { return a.Node == b.Node })
+}
+
+// Start begins the first attempt. now is any clock that does not go back; Tick tells it again.
+func (c *Core) Start(now time.Duration) []Effect {
+	c.now, c.began = now, now
 	c.newAttempt()
+	return c.take()
+}
+
+// Tick tells the time. Call it several times a second.
+func (c *Core) Tick(now time.Duration) []Effect {
+	c.now = now
+	c.proceed()
 	return c.take()
 }
 
 // take hands out the effects and handles what this node sent to itself.
 func (c *Core) take() []Effect {
 	for len(c.inbox) > 0 {
-		m := c.inbox[0]
+		m := c.inbox[0].m
 		c.inbox = c.inbox[1:]
 		c.handle(c.cfg.Self.Node, m)
 	}
@@ -120,75 +145,89 @@ func (c *Core) take() []Effect {
 	return out
 }
 
+func (c *Core) effect(e Effect) { c.effects = append(c.effects, e) }
+
+func (c *Core) persist() { c.effect(Effect{Kind: Persist, Durable: c.durable}) }
+
 // Active reports whether a view is installed and open here.
 func (c *Core) Active() bool { return c.phase == active && c.opened }
 
 // View returns the last installed view; its ID is 0 if there never was one.
 func (c *Core) View() View { return c.durable.View }
 
-// Waiting returns the nodes that a next view needs and that are not there, nil while a view is active.
+// Waiting returns the configured nodes that are not there while this node is in no view.
 func (c *Core) Waiting() []ids.NodeID {
 	var out []ids.NodeID
 	if c.phase != active {
-		for _, n := range c.nodes {
-			if !c.up[n] {
-				out = append(out, n)
+		for _, p := range c.durable.View.Nodes {
+			if !c.up[p.Node] {
+				out = append(out, p.Node)
 			}
 		}
 	}
 	return out
 }
 
-// Connected returns the members that this node has a link to, itself included.
+// Connected returns the nodes that this node has a link to, itself included.
 func (c *Core) Connected() []ids.NodeID {
 	var out []ids.NodeID
-	for _, n := range c.nodes {
-		if c.up[n] {
+	for n, up := range c.up {
+		if up {
 			out = append(out, n)
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 
-// Number returns the proposal that this node follows, and whether its log is complete for it: then it
-// may serve those that fetch.
+// Incarnation returns which start of a linked node said last how it stands, 0 if none has.
+func (c *Core) Incarnation(node ids.NodeID) uint32 { return c.states[node].member.Incarnation }
+
+// Number returns the ballot that this node follows, and whether its log is complete for it: then it may serve
+// those that fetch.
 func (c *Core) Number() (number uint64, complete bool) {
-	return c.plan.number, c.phase >= ready
+	return c.ballot.Number(), c.phase >= ready
 }
 
 // PeerUp says that a link to peer is there.
 func (c *Core) PeerUp(peer ids.NodeID) []Effect { return c.link(peer, true) }
 
-// PeerDown says that the link to peer broke.
+// PeerDown says that the link to peer broke, or that peer is suspected and the link was given up.
 func (c *Core) PeerDown(peer ids.NodeID) []Effect { return c.link(peer, false) }
 
 func (c *Core) link(peer ids.NodeID, up bool) []Effect {
-	if !slices.Contains(c.nodes, peer) || peer == c.cfg.Self.Node {
+	if peer == c.cfg.Self.Node {
 		return nil
 	}
 	c.up[peer] = up
-	if !up {
-		delete(c.reports, peer)
-		delete(c.joined, peer)
+	delete(c.states, peer)
+	delete(c.installed, peer)
+	if c.source == peer {
+		c.source = 0
 	}
-	c.stop()
+	switch {
+	case c.phase == active && c.durable.View.Rank(peer) >= 0:
+		c.stop()
+	case c.phase == active:
+		c.tell() // a node that is not in this view learns that it goes on
+	default:
+		c.newAttempt()
+	}
 	return c.take()
 }
 
-// stop leaves the active view, or voids the attempt under way (V2, V4).
+// stop leaves the active view (V2). The owner calls Wedged next.
 func (c *Core) stop() {
 	if c.phase == active {
-		c.phase = reporting
-		c.effects = append(c.effects, Effect{Kind: Wedge})
-		return // the owner calls Wedged
+		c.phase, c.opened = seeking, false
+		c.effect(Effect{Kind: Wedge})
 	}
-	c.newAttempt()
 }
 
 // Wedged says that the active view is wedged: received is what its rings hold, by group and rank. It
 // does not change any more.
 func (c *Core) Wedged(received [][]uint64) []Effect {
-	if c.phase != reporting {
+	if c.phase != seeking {
 		panic(fmt.Sprintf("views: V2: wedged in phase %d", c.phase))
 	}
 	c.holds, c.recv = true, received
@@ -196,32 +235,61 @@ func (c *Core) Wedged(received [][]uint64) []Effect {
 	return c.take()
 }
 
-// newAttempt makes a fresh report and tells it to every peer.
+// Break says that this node found the active view broken: it stops, and so will the others.
+func (c *Core) Break() []Effect {
+	c.stop()
+	return c.take()
+}
+
+// Change asks for a view in which the configured nodes are nodes instead. Whether it comes the next view tells:
+// another change, or a failure, may be first. It has no effect while this node is in no view.
+func (c *Core) Change(nodes []Peer) []Effect {
+	if c.phase == active {
+		c.change = sortPeers(nodes)
+		c.stop()
+	}
+	return c.take()
+}
+
+// CaughtUp says that the log is where the source of CatchUp was a moment ago.
+func (c *Core) CaughtUp() []Effect {
+	if c.phase != active && c.source != 0 {
+		c.caughtUp, c.current = c.now, c.goesOn
+		c.tell()
+	}
+	return c.take()
+}
+
+// newAttempt voids what this node took part in and says how it stands.
 func (c *Core) newAttempt() {
 	c.attempt++
-	c.phase, c.plan, c.opened = reporting, proposal{}, false
-	end, floor := c.cfg.Ends()
-	r := Report{
-		Member: c.cfg.Self, Attempt: c.attempt, Installed: c.durable.View.ID, Survivor: c.holds,
-		Trim: c.durable.Trim, End: end, Floor: floor, Linked: len(c.Connected()) == len(c.nodes),
+	c.phase, c.ballot, c.opened = seeking, Ballot{}, false
+	c.lead.reset()
+	c.tell()
+	c.proceed()
+}
+
+// tell says to everyone how this node stands.
+func (c *Core) tell() {
+	s := state{
+		member: c.cfg.Self, attempt: c.attempt, installed: c.durable.View.ID, active: c.phase == active,
+		survivor: c.holds, current: c.current, round: c.durable.Promised.Round, links: c.Connected(),
 	}
-	if c.holds {
-		r.Received = c.recv
-	}
-	c.broadcast(message{kind: reportMsg, report: r})
+	c.states[c.cfg.Self.Node] = s
+	c.broadcast(message{kind: stateMsg, state: s})
 }
 
 func (c *Core) broadcast(m message) {
-	for _, n := range c.nodes {
+	for _, n := range c.Connected() {
 		c.send(n, m)
 	}
 }
 
 func (c *Core) send(to ids.NodeID, m message) {
 	if to == c.cfg.Self.Node {
-		c.inbox = append(c.inbox, m)
+		c.inbox = append(c.inbox, delivery{m})
 	} else if c.up[to] {
-		c.effects = append(c.effects, Effect{Kind: Send, To: to, Message: m.encode()})
+		c.effect(Effect{Kind: Send, To: to, Message: m.encode()})
 	}
 }
 
@@ -231,58 +299,76 @@ func (c *Core) Message(from ids.NodeID, b []byte) ([]Effect, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(c.nodes, from) || m.kind == reportMsg && m.report.Member.Node != from {
-		return nil, errs.New(errs.Corrupt, "view message of a node that is not a member, or in another's name")
+	if m.kind == stateMsg && m.state.member.Node != from || m.kind == promiseMsg && m.report.member.Node != from {
+		return nil, errs.New(errs.Corrupt, "view message of node %d in another's name", from)
+	}
+	if !c.up[from] {
+		return nil, nil // of a link that was given up
 	}
 	c.handle(from, m)
 	return c.take(), nil
 }
 
 func (c *Core) handle(from ids.NodeID, m message) {
-	leads := from == c.nodes[0]
 	switch m.kind {
-	case reportMsg:
-		c.onReport(from, m.report)
+	case stateMsg:
+		if from != c.cfg.Self.Node {
+			c.onState(from, m.state)
+		}
+	case prepareMsg:
+		c.onPrepare(from, m.ballot)
 	case proposeMsg:
-		if leads {
-			c.onPropose(m.plan)
-		}
-	case trimmedMsg, readyMsg:
-		c.onAnswer(from, m)
-	case deliverMsg:
-		if leads && c.phase == planned && c.meant(m) {
-			c.finish()
-		}
+		c.onPropose(m.proposal)
+	case decidedMsg:
+		c.onDecided(m)
 	case commitMsg:
-		if leads && c.phase == ready && c.meant(m) {
-			c.install()
+		if c.phase == ready && m.ballot == c.ballot && len(m.attempts) == len(c.durable.Accepted.View.Members) {
+			c.install(m.attempts)
 		}
+	case promiseMsg, acceptedMsg, readyMsg:
+		c.onAnswer(from, m)
 	case installedMsg:
-		c.joined[from] = m
+		c.installed[from] = m
 		c.open()
 	}
 }
 
-// meant reports whether a message of the leader is for the plan and attempt that this node is in.
-func (c *Core) meant(m message) bool { return m.number == c.plan.number && m.attempt == c.attempt }
-
-func (c *Core) onReport(from ids.NodeID, r Report) {
-	if old, ok := c.reports[from]; ok && old.Member == r.Member && old.Attempt >= r.Attempt {
+// onState follows how a peer stands.
+func (c *Core) onState(from ids.NodeID, s state) {
+	c.states[from] = s
+	if c.phase != active {
+		c.proceed()
 		return
 	}
-	if r.Attempt <= c.spent[r.Member] {
-		return // late news: the installed view rests on it
+	view := &c.durable.View
+	rank := view.Rank(from)
+	switch {
+	case rank < 0:
+		c.admit(from, &s)
+	case c.left(rank, &s):
+		c.stop()
 	}
-	c.reports[from] = r
-	if c.phase == active && from != c.cfg.Self.Node {
-		c.stop() // its sender has stopped, or never installed the view
-		return
-	}
-	c.propose()
 }
 
-// Break says that this node found the active view broken: it stops, and so will the others.
-func (c *Core) Break() []Effect {
+// left reports whether the member at rank has left the installed view, or never installed it.
+func (c *Core) left(rank ids.Rank, s *state) bool {
+	return s.member != c.durable.View.Members[rank] || !s.active && s.attempt > c.spent[rank]
+}
+
+// admit ends the view for the sake of a node that has caught up, if this node leads it and all can reach the other.
+func (c *Core) admit(node ids.NodeID, s *state) {
+	view := &c.durable.View
+	if !c.opened || s.current != view.ID || view.Members[0].Node != c.cfg.Self.Node ||
+		!view.Configured(node) && !slices.ContainsFunc(c.change, func(p Peer) bool { return p.Node == node }) {
+		return
+	}
+	for _, m := range view.Members {
+		if !s.linked(m.Node) {
+			return
+		}
+		if peer, ok := c.states[m.Node]; m.Node != c.cfg.Self.Node && (!ok || !peer.linked(node)) {
+			return
+		}
+	}
 	c.stop()
-	return c.take()
 }

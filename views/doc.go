@@ -1,39 +1,51 @@
 // Package views decides who the members are and where one view ends and the next begins. It is a pure
-// core: the owner feeds it what happened (links up and down, messages, finished local work) and
+// core: the owner feeds it what happened (links up and down, messages, finished local work, the time) and
 // carries out the effects it answers with, in order.
 //
-// A view is a list of members, each with its incarnation (which start of that node). While a view is
-// active, messages flow through the rings and rows of that view. When a link breaks or a member
-// says that it stopped, every member wedges: it sends and receives no more in that view. Then the
-// members agree on the end of the view and on the next one:
+// A view is a list of members, each with its incarnation (which start of that node), and the list of the
+// cluster's configured nodes. While a view is active, messages flow through the rings and rows of that view.
+// When a link breaks, or a member says that it stopped, every member that hears of it wedges: it sends and
+// receives no more in that view. Those who can reach each other then agree on the end of the view and on the
+// next one. It takes a majority of the configured nodes of the last view; who is not among them stays
+// wedged, so there is one line of views.
 //
-//	member                                  leader (lowest node of the membership)
-//	Report{installed view, received, log}-> waits for a report of every member
-//	                                     <- Propose{next view, trim, source}
-//	persist the trim (survivors)         -> Trimmed
-//	                                     <- Deliver, when all have persisted it
+//	node                                     leader (lowest node of those linked to each other)
+//	state, to everyone, at each change  ->
+//	                                    <-   Prepare{ballot}
+//	persist the promise                 ->   Promise{installed view, received, accepted, log}
+//	                                    <-   Propose{next view, trim}, when all have promised
+//	persist it                          ->   Accepted
+//	                                    <-   Decided{source}, when all have accepted
 //	deliver up to the trim, or fetch what
-//	is missing from the source; sync     -> Ready{end of log}
-//	                                     <- Commit, when all are at the same end
-//	persist the view, install it         -> Installed, to every member
+//	is missing from the source; sync    ->   Ready{end of log}
+//	                                    <-   Commit, when all are at the same end
+//	persist the view, install it        ->   Installed, to every member
+//
+// Promise to Accepted is Paxos (Lamport, The Part-Time Parliament), one instance for each view number, with
+// the configured nodes of the view before as acceptors: a proposal that may have been decided is taken up by
+// every later leader, with its trim. Anything that breaks on the way (a link, a node) voids the ballot, and the
+// leader of those who are left begins a higher one.
 //
 // A survivor is a member that still holds the rings of the last view. The trim says, for each group
 // and sender, up to which slot messages are delivered: the least that a survivor received. What any
 // member delivered before was received by all, so it lies within the trim. A restarted member has
 // only its log; it fetches the rest from the source. With no survivor the longest log is the source.
 //
-// The membership is the configured one: every member must take part. Anything that breaks during the
-// agreement (a link, a member) voids it, and it starts again from fresh reports.
+// A node that is left out while a view goes on catches up with a member of it (CatchUp) and says so; the first
+// member then ends the view to take it in, which leaves only the last moments to be fetched.
 //
 // Invariants
 //
-//	V1  view numbers increase, and a view is installed by a member only after every member was ready.
+//	V1  view numbers increase, and of a number there is one view: it is installed after a majority of the configured
+//	    nodes of the view before has accepted it, and by a member only when its log is complete.
 //	V2  a wedged member stays wedged until the next view; a suspicion is not taken back.
-//	V3  all survivors deliver the same trim: it is persisted by every survivor before any delivers it,
-//	    and a persisted trim is adopted by every later proposal for that view.
-//	V4  a report counts only for the attempt it was made in; a proposal is obeyed only by members whose
-//	    current attempt it names.
-//	V5  nothing of view k+1 is delivered before every member's log ends where view k ended.
+//	V3  all survivors deliver the same trim: it is part of the decided proposal.
+//	V4  a ballot below the one that a node promised to wait for is refused; an attempt that began anew voids what
+//	    the ballot rested on.
+//	V5  nothing of view k+1 is delivered before every member's log ends where view k ended, and each of them has
+//	    installed view k+1.
+//	V6  the members of a view are a majority of its configured nodes, so of any two majorities that decide on its
+//	    successor one has a member with all that was persisted everywhere.
 //
 // The package does not move data: fetching from the source is the owner's work.
 package views

@@ -10,33 +10,27 @@ import (
 type messageKind uint64
 
 const (
-	reportMsg    messageKind = 1
-	proposeMsg   messageKind = 2
-	trimmedMsg   messageKind = 3
-	deliverMsg   messageKind = 4
-	readyMsg     messageKind = 5
-	commitMsg    messageKind = 6
-	installedMsg messageKind = 7
+	stateMsg     messageKind = 1 // to everyone: how the sender stands
+	prepareMsg   messageKind = 2 // leader: promise to follow this ballot
+	promiseMsg   messageKind = 3 // the promise, and a report
+	proposeMsg   messageKind = 4 // leader: accept this proposal
+	acceptedMsg  messageKind = 5 // it is persisted
+	decidedMsg   messageKind = 6 // leader: a majority has; bring the log to the end
+	readyMsg     messageKind = 7 // it is there, and durable
+	commitMsg    messageKind = 8 // leader: install
+	installedMsg messageKind = 9 // to everyone: the sender can be written to
 )
-
-// proposal is a leader's plan for the next view.
-type proposal struct {
-	number   uint64     // of the leader's proposals in this life
-	view     View       // to be installed
-	attempts []uint64   // by rank: the attempt of the report that the plan rests on (V4)
-	base     ids.ViewID // the view that ends; its survivors deliver the trim
-	trim     *Trim      // nil without survivors and without a persisted trim
-	source   ids.NodeID // whose log is complete once the trim is delivered
-}
 
 // message is any of the messages; the fields used depend on the kind.
 type message struct {
 	kind     messageKind
-	report   Report
-	plan     proposal
-	number   uint64        // trimmed, deliver, ready, commit: the proposal meant
-	attempt  uint64        // deliver, commit: the receiver's attempt; trimmed, ready: the sender's
+	state    state
+	ballot   Ballot // all but state, propose and installed
+	report   report // promise
+	proposal *Proposal
+	source   ids.NodeID    // decided: who has the whole log
 	end      []ids.Version // ready
+	attempts []uint64      // commit: of each member by rank, the attempt that the ballot rested on, 0 for none
 	view     ids.ViewID    // installed
 	instance uint32        // installed: the sender's incarnation
 }
@@ -45,72 +39,85 @@ func (m *message) encode() []byte {
 	var e encoder
 	e.u64(uint64(m.kind))
 	switch m.kind {
-	case reportMsg:
-		r := &m.report
-		e.member(r.Member)
-		e.u64(r.Attempt)
-		e.flag(r.Linked)
-		e.u64(uint64(r.Installed))
-		e.flag(r.Survivor)
-		e.vectors(r.Received)
-		e.trim(r.Trim)
-		e.versions(r.End)
-		e.u64(uint64(r.Floor))
+	case stateMsg:
+		s := &m.state
+		e.member(s.member)
+		e.u64(s.attempt)
+		e.u64(uint64(s.installed))
+		e.flag(s.active)
+		e.flag(s.survivor)
+		e.u64(uint64(s.current))
+		e.u64(s.round)
+		e.nodes(s.links)
+	case promiseMsg:
+		e.ballot(m.ballot)
+		e.report(&m.report)
 	case proposeMsg:
-		p := &m.plan
-		e.u64(p.number)
-		e.view(&p.view)
-		e.vectors([][]uint64{p.attempts})
-		e.u64(uint64(p.base))
-		e.trim(p.trim)
-		e.u64(uint64(p.source))
+		e.proposal(m.proposal)
 	case installedMsg:
 		e.u64(uint64(m.view))
 		e.u64(uint64(m.instance))
 	default:
-		e.u64(m.number)
-		e.u64(m.attempt)
+		e.ballot(m.ballot)
+		e.u64(uint64(m.source))
 		e.versions(m.end)
+		e.vectors([][]uint64{m.attempts})
 	}
 	return e.b
+}
+
+func (e *encoder) report(r *report) {
+	e.member(r.member)
+	e.u64(r.attempt)
+	e.view(&r.view)
+	e.flag(r.survivor)
+	e.vectors(r.received)
+	e.proposal(r.accepted)
+	e.u64(uint64(r.current))
+	e.peers(r.change)
+	e.versions(r.ends.End)
+	e.u64(uint64(r.ends.Floor))
+	e.u64(uint64(r.ends.Now))
 }
 
 func decodeMessage(b []byte) (message, error) {
 	d := decoder{b: b}
 	m := message{kind: messageKind(d.u64())}
 	switch m.kind {
-	case reportMsg:
-		r := &m.report
-		r.Member = d.member()
-		r.Attempt = d.u64()
-		r.Linked = d.flag()
-		r.Installed = ids.ViewID(d.u32())
-		r.Survivor = d.flag()
-		r.Received = d.vectors()
-		r.Trim = d.trim()
-		r.End = d.versions()
-		r.Floor = hlc.Timestamp(d.u64())
+	case stateMsg:
+		m.state = state{
+			member: d.member(), attempt: d.u64(), installed: ids.ViewID(d.u32()),
+			active: d.flag(), survivor: d.flag(), current: ids.ViewID(d.u32()), round: d.round(), links: d.nodes(),
+		}
+	case promiseMsg:
+		m.ballot = d.ballot()
+		m.report = d.report()
 	case proposeMsg:
-		p := &m.plan
-		p.number = d.u64()
-		p.view = d.view()
-		if v := d.vectors(); len(v) == 1 && len(v[0]) == len(p.view.Members) {
-			p.attempts = v[0]
-		} else {
+		if m.proposal = d.proposal(); m.proposal == nil {
 			d.bad = true
 		}
-		p.base = ids.ViewID(d.u32())
-		p.trim = d.trim()
-		p.source = ids.NodeID(d.u32())
 	case installedMsg:
 		m.view = ids.ViewID(d.u32())
 		m.instance = d.u32()
-	case trimmedMsg, deliverMsg, readyMsg, commitMsg:
-		m.number = d.u64()
-		m.attempt = d.u64()
+	case prepareMsg, acceptedMsg, decidedMsg, readyMsg, commitMsg:
+		m.ballot = d.ballot()
+		m.source = ids.NodeID(d.u32())
 		m.end = d.versions()
+		if v := d.vectors(); len(v) == 1 {
+			m.attempts = v[0]
+		} else {
+			d.bad = true
+		}
 	default:
 		return m, errs.New(errs.Corrupt, "view message has kind %d", m.kind)
 	}
 	return m, d.done("view message")
+}
+
+func (d *decoder) report() report {
+	return report{
+		member: d.member(), attempt: d.u64(), view: d.view(), survivor: d.flag(), received: d.vectors(),
+		accepted: d.proposal(), current: ids.ViewID(d.u32()), change: d.peers(),
+		ends: Ends{End: d.versions(), Floor: hlc.Timestamp(d.u64()), Now: hlc.Timestamp(d.u64())},
+	}
 }

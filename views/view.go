@@ -1,13 +1,18 @@
 package views
 
 import (
-	"encoding/binary"
+	"cmp"
 	"slices"
 
-	"dfs/errs"
 	"dfs/hlc"
 	"dfs/ids"
 )
+
+// Peer is a configured node of the cluster and where it listens, as host:port.
+type Peer struct {
+	Node ids.NodeID
+	Addr string
+}
 
 // Member is a node in one of its lives.
 type Member struct {
@@ -18,7 +23,10 @@ type Member struct {
 // View is a numbered list of members; a member's rank is its index.
 type View struct {
 	ID      ids.ViewID
-	Members []Member
+	Members []Member // by rank, in the order of their nodes
+	// Nodes are the configured nodes of the cluster as of this view, by number. A majority of them decides what
+	// comes after it, and at least a majority of them are its members.
+	Nodes []Peer
 	// Floor is a moment before which no message of the view may be stamped: everything that was
 	// answered about the past before the view began stays true.
 	Floor hlc.Timestamp
@@ -29,172 +37,109 @@ func (v *View) Rank(node ids.NodeID) ids.Rank {
 	return ids.Rank(slices.IndexFunc(v.Members, func(m Member) bool { return m.Node == node }))
 }
 
+// Configured reports whether node is one of the cluster's.
+func (v *View) Configured(node ids.NodeID) bool {
+	return slices.ContainsFunc(v.Nodes, func(p Peer) bool { return p.Node == node })
+}
+
+// Majority returns how many of the configured nodes it takes to decide.
+func (v *View) Majority() int { return len(v.Nodes)/2 + 1 }
+
+// decides reports whether those for whom in returns true are a majority of the configured nodes.
+func (v *View) decides(in func(ids.NodeID) bool) bool {
+	count := 0
+	for _, p := range v.Nodes {
+		if in(p.Node) {
+			count++
+		}
+	}
+	return count >= v.Majority()
+}
+
 // Trim is where each group's last view ends: Upto[g][r] slots of rank r are delivered.
 type Trim struct {
 	View ids.ViewID
 	Upto [][]uint64
 }
 
-// Report is what a node says of itself while no view is active.
-type Report struct {
-	Member    Member
-	Attempt   uint64        // which of this node's attempts at a next view
-	Linked    bool          // it has a link to every other member
-	Installed ids.ViewID    // the last view it persisted, 0 for none
-	Survivor  bool          // it still holds the rings of that view
-	Received  [][]uint64    // survivors: slots received, by group and rank of the installed view
-	Trim      *Trim         // the trim of the installed view, if it persisted one
-	End       []ids.Version // the last version in its log, by group
-	Floor     hlc.Timestamp // the latest moment it answered questions about
+// covered reports whether there is a trim and received goes as far.
+func (t *Trim) covered(received [][]uint64) bool {
+	if t == nil || len(t.Upto) != len(received) {
+		return false
+	}
+	for g, row := range t.Upto {
+		if len(row) != len(received[g]) {
+			return false
+		}
+		for r, upto := range row {
+			if received[g][r] < upto {
+				return false
+			}
+		}
+	}
+	return true
 }
 
-// Durable is what a node must persist of views: the last view it installed, and the trim of that view
-// once it has seen one.
+// Ballot orders the attempts of all leaders to get a next view accepted, as in Paxos.
+type Ballot struct {
+	Round uint64
+	Node  ids.NodeID // whose ballot it is
+}
+
+// Compare orders ballots by round, then by node.
+func (b Ballot) Compare(o Ballot) int {
+	return cmp.Or(cmp.Compare(b.Round, o.Round), cmp.Compare(b.Node, o.Node))
+}
+
+// Number is the ballot as one number, which orders alike.
+func (b Ballot) Number() uint64 { return b.Round<<32 | uint64(b.Node) }
+
+// Proposal is a next view and how the one before it ends.
+type Proposal struct {
+	Ballot Ballot
+	View   View
+	Base   View  // the view before, which is installed somewhere
+	Trim   *Trim // where it ends; nil if nobody holds its rings any more
+}
+
+// Durable is what a node must persist of views: the last view it installed, the ballot it promised to wait for,
+// and the last proposal that it accepted.
 type Durable struct {
-	View View
-	Trim *Trim
+	View     View
+	Promised Ballot
+	Accepted *Proposal
 }
 
-const (
-	maxMembers = 1 << 10
-	maxGroups  = 1 << 12
-)
-
-// An encoder appends; a decoder consumes and remembers the first failure.
-type encoder struct{ b []byte }
-
-func (e *encoder) u64(v uint64) { e.b = binary.AppendUvarint(e.b, v) }
-func (e *encoder) flag(v bool) {
-	if v {
-		e.u64(1)
-	} else {
-		e.u64(0)
-	}
-}
-func (e *encoder) member(m Member) { e.u64(uint64(m.Node)); e.u64(uint64(m.Incarnation)) }
-func (e *encoder) vectors(v [][]uint64) {
-	e.u64(uint64(len(v)))
-	for _, row := range v {
-		e.u64(uint64(len(row)))
-		for _, x := range row {
-			e.u64(x)
-		}
-	}
-}
-func (e *encoder) trim(t *Trim) {
-	e.flag(t != nil)
-	if t != nil {
-		e.u64(uint64(t.View))
-		e.vectors(t.Upto)
-	}
-}
-func (e *encoder) view(v *View) {
-	e.u64(uint64(v.ID))
-	e.u64(uint64(v.Floor))
-	e.u64(uint64(len(v.Members)))
-	for _, m := range v.Members {
-		e.member(m)
-	}
-}
-func (e *encoder) versions(v []ids.Version) {
-	e.u64(uint64(len(v)))
-	for _, x := range v {
-		e.u64(uint64(x))
-	}
+// Ends is what a node says of its log and its clock when it reports.
+type Ends struct {
+	End   []ids.Version // the last version in its log, by group
+	Floor hlc.Timestamp // the latest moment that it answered about or promised anything for
+	Now   hlc.Timestamp // its wall clock
 }
 
-type decoder struct {
-	b   []byte
-	bad bool
+// state is what every node tells every other of itself whenever it changes.
+type state struct {
+	member    Member
+	attempt   uint64       // changes whenever its links or its phase do
+	installed ids.ViewID   // the last view it installed, 0 for none
+	active    bool         // it is in that view
+	survivor  bool         // it left that view and still holds its rings
+	current   ids.ViewID   // the view that it has caught up with from outside, 0 for none
+	round     uint64       // of the highest ballot it promised
+	links     []ids.NodeID // the nodes it has a link to, itself included
 }
 
-func (d *decoder) u64() uint64 {
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-func (d *decoder) u32() uint32 {
-	v := d.u64()
-	if v > 1<<32-1 {
-		d.bad = true
-	}
-	return uint32(v)
-}
-func (d *decoder) flag() bool { return d.u64() == 1 }
+func (s *state) linked(node ids.NodeID) bool { return slices.Contains(s.links, node) }
 
-// count reads a length, bounded by limit and by the bytes left, so that nothing is allocated by a
-// length alone.
-func (d *decoder) count(limit int) int {
-	n := d.u64()
-	if n > uint64(limit) || n > uint64(len(d.b)) {
-		d.bad = true
-		return 0
-	}
-	return int(n)
-}
-func (d *decoder) member() Member {
-	return Member{Node: ids.NodeID(d.u32()), Incarnation: d.u32()}
-}
-func (d *decoder) vectors() [][]uint64 {
-	out := make([][]uint64, d.count(maxGroups))
-	for i := range out {
-		out[i] = make([]uint64, d.count(maxMembers))
-		for j := range out[i] {
-			out[i][j] = d.u64()
-		}
-	}
-	return out
-}
-func (d *decoder) trim() *Trim {
-	if !d.flag() {
-		return nil
-	}
-	return &Trim{View: ids.ViewID(d.u32()), Upto: d.vectors()}
-}
-func (d *decoder) view() View {
-	v := View{ID: ids.ViewID(d.u32()), Floor: hlc.Timestamp(d.u64())}
-	if v.ID > ids.MaxView {
-		d.bad = true
-	}
-	v.Members = make([]Member, d.count(maxMembers))
-	for i := range v.Members {
-		v.Members[i] = d.member()
-	}
-	return v
-}
-func (d *decoder) versions() []ids.Version {
-	out := make([]ids.Version, d.count(maxGroups))
-	for i := range out {
-		out[i] = ids.Version(d.u64())
-	}
-	return out
-}
-func (d *decoder) done(what string) error {
-	if d.bad || len(d.b) != 0 {
-		return errs.New(errs.Corrupt, "%s is malformed", what)
-	}
-	return nil
-}
-
-// Encode returns the bytes that DecodeDurable reads.
-func (s *Durable) Encode() []byte {
-	var e encoder
-	e.u64(1) // format
-	e.view(&s.View)
-	e.trim(s.Trim)
-	return e.b
-}
-
-// DecodeDurable reads what Encode wrote; it fails with errs.Corrupt.
-func DecodeDurable(b []byte) (Durable, error) {
-	d := decoder{b: b}
-	if f := d.u64(); f != 1 {
-		return Durable{}, errs.New(errs.Corrupt, "view state has format %d, this program knows 1", f)
-	}
-	s := Durable{View: d.view(), Trim: d.trim()}
-	return s, d.done("view state")
+// report is what a node tells the leader with its promise.
+type report struct {
+	member   Member
+	attempt  uint64
+	view     View       // the last view it installed
+	survivor bool       // it holds the rings of that view
+	received [][]uint64 // what they received, by group and rank
+	accepted *Proposal
+	current  ids.ViewID
+	change   []Peer // the configuration that it was asked to bring about, nil for none
+	ends     Ends
 }

@@ -3,8 +3,10 @@ package sim
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"time"
 
 	"dfs/errs"
@@ -50,6 +52,7 @@ type machine struct {
 
 	// What the referees know of it.
 	pos      int        // entries of the order that its log has
+	diverged bool       // its log has others behind them, which are lost
 	synced   int        // of them are covered by a sync
 	told     int        // of them were told to its owner, or came before
 	claimed  int        // of them were said to be persisted
@@ -64,6 +67,8 @@ const (
 	dataShards = 2
 	heartbeat  = 100 * time.Millisecond
 	syncAfter  = 50 * time.Millisecond
+	// suspectAfter is longer than a held up link takes to break.
+	suspectAfter = 500 * time.Millisecond
 )
 
 func (m *machine) physical() hlc.Timestamp { return epoch + hlc.Timestamp(m.w.now()+m.offset) }
@@ -105,9 +110,23 @@ func (m *machine) config() shards.Config {
 		Log: &watchedLog{m.log, m}, Index: m.index, Durable: m.state, Floor: m.floor,
 		SaveState: func(d views.Durable) error { return m.save(func() { m.state = d }) },
 		SaveFloor: func(t hlc.Timestamp) error { return m.save(func() { m.floor = t }) },
-		Physical:  m.physical, Sync: m.startSync,
+		OnView:    m.enter,
+		Physical:  m.physical, Sync: m.startSync, Monotonic: m.w.now,
+		SuspectAfter: suspectAfter, Grace: heartbeat,
 		Logger: slog.New(&logHandler{m: m, life: m.life}), RingBytes: m.w.ringBytes, Heartbeat: heartbeat, SyncAfter: syncAfter,
 	}
+}
+
+// enter notes that the machine has installed a view; of a number there is one (W3).
+func (m *machine) enter(v views.View) {
+	w := m.w
+	if old, ok := w.views[v.ID]; ok && !reflect.DeepEqual(old, v) {
+		w.fail("W3: view %d of node %d is %+v, elsewhere it is %+v", v.ID, m.id, v, old)
+	}
+	if v.Rank(m.id) < 0 || 2*len(v.Members) <= len(v.Nodes) {
+		w.fail("W3: node %d installs view %+v", m.id, v)
+	}
+	w.views[v.ID] = v
 }
 
 // save writes a small file. If that fails it may be written all the same.
@@ -278,11 +297,35 @@ func (m *machine) step() {
 
 // failed ends a process whose replica has stopped, as its owner does.
 func (m *machine) failed(err error) {
+	var cut *shards.CutError
+	if errors.As(err, &cut) {
+		m.cut(cut.After)
+		return
+	}
 	m.w.note(m.id, "failed", uint64(errs.KindOf(err)), 0)
 	if !m.sick {
 		m.w.fail("node %d stopped: %v", m.id, err)
 	}
 	m.w.faults.afterFailure(m)
+}
+
+// cut takes off the end of the log what all others have lost, and starts again without the index.
+func (m *machine) cut(after ids.Version) {
+	m.w.note(m.id, "cut", uint64(after), uint64(m.pos))
+	m.w.count.cuts++
+	place := m.w.order.ofVersion(after)
+	if !m.diverged {
+		m.w.fail("W4: node %d is to cut its log after %v, at %d of %d", m.id, after, place, m.pos)
+	}
+	m.end()
+	if err := versionlog.Cut(versionlog.Config{Dir: m.disk, SegmentSize: m.w.segmentSize}, after); err != nil && !m.sick {
+		m.w.fail("node %d cannot cut its log: %v", m.id, err)
+	}
+	m.kv, m.diverged = index.NewMem(), false
+	m.pos = m.recovered()
+	m.synced = min(m.synced, m.pos)
+	m.claimed = min(m.claimed, m.pos)
+	m.w.faults.restart(m, false)
 }
 
 // startSync syncs the log a while later, and says so another while later.

@@ -68,6 +68,9 @@ func (o *order) appended(m *machine, r record.Record) {
 func (o *order) found(m *machine, place int, r record.Record) {
 	h := r.Header()
 	id := opID{h.Origin, h.Incarnation, h.Counter}
+	if place < len(o.entries) && o.superseded(m, place, h.Version) {
+		o.lose(m, place)
+	}
 	if place < len(o.entries) {
 		if e := &o.entries[place]; !e.is(r) {
 			o.w.fail("W1: at place %d node %d has %v at %v, %v; elsewhere it is %v at %v, %v",
@@ -147,8 +150,24 @@ func (o *order) crashed(m *machine) {
 			held = max(held, o.ofVersion(ids.MakeVersion(m.ringView, ids.MaxSeq)))
 		}
 	}
+	o.lose(m, held)
+}
+
+// superseded reports whether a member of a later view appends another entry at a place: those who are in it did not have what
+// was there.
+func (o *order) superseded(m *machine, place int, v ids.Version) bool {
+	return m.node != nil && m.ringView > 0 && v.View() == m.ringView && o.entries[place].version.View() < v.View()
+}
+
+// lose takes off what nobody has any more, or nobody who goes on.
+func (o *order) lose(m *machine, held int) {
 	if held == len(o.entries) {
 		return
+	}
+	for _, m := range o.w.machines {
+		if m.pos > held {
+			m.pos, m.diverged = held, true
+		}
 	}
 	if held < o.safe {
 		o.w.fail("W4: %d operations are left anywhere, %d were persisted everywhere", held, o.safe)

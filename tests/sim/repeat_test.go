@@ -44,7 +44,7 @@ func TestRepeatedOperationIsAppliedOnce(t *testing.T) {
 	for range 2 { // recovered from nothing, then from what was applied
 		x := index.New(kv, index.Config{})
 		_, err = shards.New(shards.Config{
-			Self: views.Member{Node: 1, Incarnation: 3}, Nodes: []ids.NodeID{1}, Shards: dataShards,
+			Self: views.Member{Node: 1, Incarnation: 3}, Nodes: []views.Peer{{Node: 1}}, Shards: dataShards,
 			Log: log, Index: x, Physical: func() hlc.Timestamp { return epoch },
 		})
 		if err != nil {

@@ -7,23 +7,25 @@ import (
 	"dfs/ids"
 	"dfs/record"
 	"dfs/sst"
+	"dfs/views"
 )
 
 // rows is the referee of W3 and W5: it sees every row that is pushed.
 type rows struct {
-	w     *world
-	views map[ids.ViewID]*viewRows
-	rng   *rand.Rand
+	w   *world
+	all map[ids.ViewID]*viewRows
+	rng *rand.Rand
 }
 
 // viewRows is what the members of a view have said last.
 type viewRows struct {
+	view   views.View
 	layout sst.Layout
 	rows   [][]uint64 // by rank
 }
 
 func newRows(w *world) *rows {
-	return &rows{w: w, views: map[ids.ViewID]*viewRows{}, rng: rand.New(rand.NewPCG(w.seed, 0xa11))}
+	return &rows{w: w, all: map[ids.ViewID]*viewRows{}, rng: rand.New(rand.NewPCG(w.seed, 0xa11))}
 }
 
 // tableView tells the view of a region that holds a table.
@@ -32,26 +34,25 @@ func tableView(id fabric.RegionID) (ids.ViewID, bool) {
 }
 
 func (r *rows) view(v ids.ViewID) *viewRows {
-	vr := r.views[v]
+	vr := r.all[v]
 	if vr == nil {
-		n := len(r.w.machines)
-		vr = &viewRows{layout: sst.Layout{Members: n, Groups: 1}, rows: make([][]uint64, n)}
+		view := r.w.views[v]
+		n := len(view.Members)
+		vr = &viewRows{view: view, layout: sst.Layout{Members: n, Groups: 1}, rows: make([][]uint64, n)}
 		for i := range vr.rows {
 			vr.rows[i] = make([]uint64, vr.layout.RowWords())
 		}
-		r.views[v] = vr
+		r.all[v] = vr
 	}
 	return vr
 }
 
-// rank is a machine's rank in every view: the members are the same, in the order of their numbers.
-func (m *machine) rank() ids.Rank { return ids.Rank(m.id - 1) }
-
 // pushed checks a row that m writes to a peer.
 func (r *rows) pushed(m *machine, v ids.ViewID, off int, words []uint64) {
 	vr := r.view(v)
-	l, row := vr.layout, vr.rows[m.rank()]
-	if len(words) != len(row) || off != int(m.rank())*len(row)*8 {
+	rank := vr.view.Rank(m.id)
+	l, row := vr.layout, vr.rows[rank]
+	if len(words) != len(row) || off != int(rank)*len(row)*8 {
 		r.w.fail("W5: node %d pushes %d words at %d", m.id, len(words), off)
 		return
 	}
@@ -87,9 +88,9 @@ func (r *rows) delivers(m *machine, rec record.Record) {
 	vr := r.view(v)
 	n := uint64(len(vr.rows))
 	slot, sender := rec.Position()/n, ids.Rank(rec.Position()%n)
-	for _, peer := range r.w.machines {
-		if got := vr.rows[peer.rank()][vr.layout.Received(0, sender)]; peer != m && got <= slot {
-			r.w.fail("W3: node %d delivers slot %d of node %d; node %d has received %d", m.id, slot, sender+1, peer.id, got)
+	for rank, peer := range vr.view.Members {
+		if got := vr.rows[rank][vr.layout.Received(0, sender)]; peer.Node != m.id && got <= slot {
+			r.w.fail("W3: node %d delivers slot %d of member %d; node %d has received %d", m.id, slot, sender, peer.Node, got)
 		}
 	}
 }

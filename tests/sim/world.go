@@ -11,6 +11,7 @@ import (
 	"dfs/index"
 	"dfs/nvm"
 	"dfs/versionlog"
+	"dfs/views"
 )
 
 // world is one run: the machines, the network, the queue of what is due, and the referees.
@@ -21,7 +22,8 @@ type world struct {
 	count counters
 
 	machines       []*machine
-	nodes          []ids.NodeID
+	nodes          []views.Peer
+	views          map[ids.ViewID]views.View // as they were installed
 	net            *sim.Network
 	clientsPerNode int
 	ringBytes      int
@@ -38,8 +40,8 @@ type world struct {
 
 // counters sum up a run.
 type counters struct {
-	steps, ops, calls, reads, past, syncs, crashes, powerFailures, views, breaks int
-	simulated                                                                    time.Duration
+	steps, ops, calls, reads, past, syncs, crashes, powerFailures, views, breaks, cuts int
+	simulated                                                                          time.Duration
 }
 
 func (c *counters) add(o counters) {
@@ -53,6 +55,7 @@ func (c *counters) add(o counters) {
 	c.powerFailures += o.powerFailures
 	c.views += o.views
 	c.breaks += o.breaks
+	c.cuts += o.cuts
 	c.simulated += o.simulated
 }
 
@@ -87,7 +90,7 @@ type failure struct{ text string }
 func (w *world) fail(format string, args ...any) { panic(failure{fmt.Sprintf(format, args...)}) }
 
 func newWorld(seed uint64) *world {
-	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 0xdf5))}
+	w := &world{seed: seed, views: map[ids.ViewID]views.View{}, rng: rand.New(rand.NewPCG(seed, 0xdf5))}
 	size := pick(w.rng, 1, 3, 3, 3, 3, 3, 3, 5)
 	w.ringBytes = pick(w.rng, 16<<10, 16<<10, 64<<10, 64<<10, 256<<10, 256<<10, 256<<10, 2<<20)
 	w.segmentSize = max(versionlog.MinSegmentSize, int64(w.ringBytes/8))
@@ -96,7 +99,7 @@ func newWorld(seed uint64) *world {
 	w.program = newProgram(w.ringBytes)
 	w.order, w.reads, w.rows = newOrder(w), &reads{w: w}, newRows(w)
 	for i := range size {
-		w.nodes = append(w.nodes, ids.NodeID(i+1))
+		w.nodes = append(w.nodes, views.Peer{Node: ids.NodeID(i + 1)})
 		w.machines = append(w.machines, &machine{
 			w: w, id: ids.NodeID(i + 1), disk: nvm.NewStrict(), kv: index.NewMem(), offset: w.delays.offset(w.rng),
 		})

@@ -1,0 +1,157 @@
+package shards
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"dfs/errs"
+	"dfs/ids"
+	"dfs/views"
+)
+
+// peers is what this node knows of the life of others.
+type peers struct {
+	ticked  time.Duration                  // when time was last taken note of
+	started time.Duration                  // when this node began
+	silence map[ids.NodeID]time.Duration   // how long a linked peer has given no sign of life
+	granted map[views.Member]time.Duration // when a member may last have been told that its heartbeat was heard here
+}
+
+func newPeers(now time.Duration) peers {
+	return peers{
+		ticked: now, started: now, silence: map[ids.NodeID]time.Duration{}, granted: map[views.Member]time.Duration{},
+	}
+}
+
+// tick does what is due with time. What was missed while this node was held up does not count against the others.
+func (n *Node) tick() {
+	now := n.cfg.Monotonic()
+	passed := now - n.peers.ticked
+	if passed < n.cfg.Heartbeat/2 {
+		return
+	}
+	n.peers.ticked = now
+	passed = min(passed, n.cfg.Heartbeat)
+	for _, p := range n.core.Connected() {
+		if p == n.cfg.Self.Node {
+			continue
+		}
+		if !n.sharesView(p) {
+			n.fab.Send(p, []byte{forPing})
+		}
+		if n.peers.silence[p] += passed; n.peers.silence[p] >= n.cfg.SuspectAfter {
+			n.log.Warn("no sign of life: the link is given up", "peer", p, "after", n.peers.silence[p])
+			n.heardOf(p)
+			n.fab.Sever(p, errs.New(errs.Unavailable, "no sign of life of node %d for %v", p, n.cfg.SuspectAfter))
+		}
+	}
+	n.carryOut(n.core.Tick(now))
+	n.serveFetches()
+	n.openWhenDue()
+	n.endChanges()
+}
+
+// openWhenDue opens a view that all members have installed once nobody outside can take itself to be in the last one.
+func (n *Node) openWhenDue() {
+	if n.opening && n.cfg.Monotonic() >= n.openAfter(n.view) {
+		n.open()
+	}
+}
+
+// sharesView reports whether rows are exchanged with p.
+func (n *Node) sharesView(p ids.NodeID) bool {
+	return n.view != nil && n.view.open && n.view.Rank(p) >= 0
+}
+
+func (n *Node) heardOf(p ids.NodeID) { n.peers.silence[p] = 0 }
+
+// hear follows the heartbeats of the members, answers them, and reckons up to when the present may be read here.
+func (n *Node) hear(v *activeView) {
+	l := v.table.Layout()
+	now := n.cfg.Monotonic()
+	low := v.table.Get(l.Low())%2 == 1
+	for r, m := range v.Members {
+		r := ids.Rank(r)
+		if r == v.rank {
+			continue
+		}
+		if beat := v.snap.Get(r, l.Heartbeat()); beat != v.heard[r] {
+			v.heard[r] = beat
+			n.heardOf(m.Node)
+			n.peers.granted[m] = now
+			v.table.Set(l.Echo(r), beat)
+		}
+		low = low || v.snap.Get(r, l.Low())%2 == 1
+	}
+	n.low.Store(low)
+	n.lease.Store(int64(v.leasedUntil(n.cfg.LeaseFor)))
+}
+
+// leasedUntil returns until when no view can begin without this member: so many have answered a heartbeat of it that
+// of any majority of the configured nodes one has, and that one lets LeaseFor pass before it opens such a view.
+func (v *activeView) leasedUntil(leaseFor time.Duration) time.Duration {
+	need := len(v.Nodes) - v.Majority()
+	if need == 0 {
+		return math.MaxInt64
+	}
+	l := v.table.Layout()
+	own := v.table.Get(l.Heartbeat())
+	var until []time.Duration
+	for r := range v.Members {
+		echo := v.snap.Get(ids.Rank(r), l.Echo(v.rank))
+		if ids.Rank(r) != v.rank && echo > 0 && own-echo < uint64(len(v.sent)) {
+			until = append(until, v.sent[echo%uint64(len(v.sent))]+leaseFor)
+		}
+	}
+	if len(until) < need {
+		return 0
+	}
+	slices.Sort(until)
+	return until[len(until)-need]
+}
+
+// leased reports whether what is applied here is the present.
+func (n *Node) leased() bool { return int64(n.cfg.Monotonic()) < n.lease.Load() }
+
+// openAfter returns when a view may open: when nobody who is left out of it can still take itself to be in the last
+// one, unless it has said goodbye or started again. A node that was started lately does not remember whom it answered.
+func (n *Node) openAfter(v *activeView) time.Duration {
+	var at time.Duration
+	for m, heard := range n.peers.granted {
+		if v.Rank(m.Node) < 0 && n.core.Incarnation(m.Node) <= m.Incarnation {
+			at = max(at, heard+n.cfg.LeaseFor)
+		}
+	}
+	if v.ID > 1 && len(v.Members) < len(v.Nodes) {
+		at = max(at, n.peers.started+n.cfg.LeaseFor)
+	}
+	return at
+}
+
+// goodbye gives up the lease and tells the others that they need not wait for its end.
+func (n *Node) goodbye() {
+	n.lease.Store(0)
+	for _, p := range n.core.Connected() {
+		n.fab.Send(p, []byte{forGoodbye})
+	}
+	n.fab.Flush()
+}
+
+// onGoodbye takes note that a peer stops. Its link will break at once.
+func (n *Node) onGoodbye(p ids.NodeID) {
+	maps.DeleteFunc(n.peers.granted, func(m views.Member, _ time.Duration) bool { return m.Node == p })
+}
+
+// setLow tells the others whether the disk here has room for new data.
+func (n *Node) setLow(v *activeView) {
+	if full := n.cfg.Full(0); full != n.full {
+		n.full = full
+		n.log.Warn("room for new data", "left", !full)
+	}
+	low := v.table.Layout().Low()
+	if word := v.table.Get(low); (word%2 == 1) != n.full {
+		v.table.Set(low, word+1)
+	}
+}

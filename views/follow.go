@@ -1,0 +1,197 @@
+package views
+
+import (
+	"slices"
+
+	"dfs/ids"
+)
+
+// pending reports whether a linked peer has yet to say how it stands, or to leave its view, or goes on in one and will
+// take this node in.
+func (c *Core) pending() bool {
+	return slices.ContainsFunc(c.Connected(), func(n ids.NodeID) bool {
+		s, known := c.states[n]
+		return !known || s.active && s.installed >= c.durable.View.ID
+	})
+}
+
+// clique returns the nodes that should decide on the next view as far as this node knows: configured or caught up, out
+// of any view, and linked to each other. The largest such set counts, of equal ones that with the lowest nodes.
+func (c *Core) clique() []ids.NodeID {
+	var nodes []ids.NodeID
+	for _, n := range c.Connected() {
+		if s, known := c.states[n]; known && !s.active && (c.durable.View.Configured(n) || s.current > 0) {
+			nodes = append(nodes, n)
+		}
+	}
+	var best []ids.NodeID
+	for i := range nodes {
+		var set []ids.NodeID
+		for _, n := range append(nodes[i:len(nodes):len(nodes)], nodes[:i]...) {
+			s := c.states[n]
+			if !slices.ContainsFunc(set, func(o ids.NodeID) bool { p := c.states[o]; return !s.linked(o) || !p.linked(n) }) {
+				set = append(set, n)
+			}
+		}
+		if len(set) > len(best) {
+			best = set
+		}
+	}
+	slices.Sort(best)
+	return best
+}
+
+// leaderOf returns the lowest configured node of a clique, or 0.
+func (c *Core) leaderOf(clique []ids.NodeID) ids.NodeID {
+	for _, n := range clique {
+		if c.durable.View.Configured(n) {
+			return n
+		}
+	}
+	return 0
+}
+
+// proceed does what this node can do by itself: lead, or catch up.
+func (c *Core) proceed() {
+	if c.phase == active {
+		return
+	}
+	if c.phase != seeking && c.leftOut() {
+		c.phase = seeking
+	}
+	if c.phase == seeking {
+		c.catchUp()
+	}
+	c.tryLead()
+}
+
+// leftOut reports whether others are in a newer view, and not because of a proposal that this node is to be a member by.
+func (c *Core) leftOut() bool {
+	if a := c.durable.Accepted; c.phase >= accepted && slices.Contains(a.View.Members, c.cfg.Self) {
+		return false
+	}
+	for n, s := range c.states {
+		if n != c.cfg.Self.Node && s.active && s.installed > c.durable.View.ID {
+			return true
+		}
+	}
+	return false
+}
+
+// catchUp fetches from a view that goes on without this node.
+func (c *Core) catchUp() {
+	if c.source != 0 && (c.current != c.goesOn || c.now-c.caughtUp < retryAfter) {
+		if s, ok := c.states[c.source]; ok && s.active {
+			return
+		}
+	}
+	source, newest := ids.NodeID(0), c.durable.View.ID
+	for _, n := range c.Connected() {
+		if s, ok := c.states[n]; ok && s.active && s.installed > newest {
+			source, newest = n, s.installed
+		}
+	}
+	c.source, c.goesOn = source, newest
+	if source != 0 {
+		c.effect(Effect{Kind: CatchUp, To: source})
+	}
+}
+
+// onPrepare promises to follow a ballot if it is the highest one and its leader is the one that this node expects.
+func (c *Core) onPrepare(from ids.NodeID, b Ballot) {
+	if c.phase == active || b.Node != from || b.Compare(c.durable.Promised) <= 0 || c.leaderOf(c.clique()) != from {
+		return
+	}
+	c.durable.Promised = b
+	c.persist()
+	c.phase, c.ballot = promised, b
+	r := report{
+		member: c.cfg.Self, attempt: c.attempt, view: c.durable.View, survivor: c.holds, accepted: c.durable.Accepted,
+		current: c.current, change: c.change, ends: c.cfg.Ends(),
+	}
+	if c.holds {
+		r.received = c.recv
+	}
+	c.send(from, message{kind: promiseMsg, ballot: b, report: r})
+}
+
+// onPropose accepts a proposal of the leader that this node follows (V1).
+func (c *Core) onPropose(p *Proposal) {
+	if c.phase != promised || p.Ballot != c.ballot || p.View.ID <= c.durable.View.ID {
+		return
+	}
+	c.durable.Accepted = p
+	c.persist()
+	c.phase = accepted
+	c.send(p.Ballot.Node, message{kind: acceptedMsg, ballot: p.Ballot})
+}
+
+// onDecided brings the log to where the base view ends. It comes again when the log turns out to end before
+// another's.
+func (c *Core) onDecided(m message) {
+	if m.ballot != c.ballot || c.phase != accepted && c.phase != ready {
+		return
+	}
+	p := c.durable.Accepted
+	again := c.phase == ready
+	c.phase = finishing
+	number := p.Ballot.Number()
+	switch {
+	case !again && c.holds && c.durable.View.ID == p.Base.ID && p.Trim.covered(c.recv):
+		c.effect(Effect{Kind: DeliverTrim, Trim: p.Trim, Number: number})
+	case m.source == c.cfg.Self.Node:
+		c.finished()
+	case p.View.Rank(c.cfg.Self.Node) < 0:
+		c.phase = accepted // its log is of no use to the view, nor the view to it
+	default:
+		c.source = 0 // a Fetch takes the place of a CatchUp
+		c.effect(Effect{Kind: Fetch, To: m.source, Number: number})
+	}
+}
+
+// Finished says that the work of DeliverTrim or Fetch with that number is done and durable.
+func (c *Core) Finished(number uint64) []Effect {
+	if c.phase == finishing && number == c.ballot.Number() {
+		c.finished()
+	}
+	return c.take()
+}
+
+func (c *Core) finished() {
+	c.phase = ready
+	c.send(c.ballot.Node, message{kind: readyMsg, ballot: c.ballot, end: c.cfg.Ends().End})
+}
+
+// install makes the proposed view the current one (V1).
+func (c *Core) install(attempts []uint64) {
+	p := c.durable.Accepted
+	c.durable = Durable{View: p.View, Promised: c.durable.Promised}
+	c.holds, c.recv, c.current, c.change, c.source = false, nil, 0, nil, 0
+	c.phase, c.opened = active, false
+	c.spent = attempts
+	c.lead.reset()
+	c.persist()
+	c.effect(Effect{Kind: Activate, View: p.View})
+	c.tell()
+	c.broadcast(message{kind: installedMsg, view: p.View.ID, instance: c.cfg.Self.Incarnation})
+	for r, m := range p.View.Members {
+		if s, ok := c.states[m.Node]; m != c.cfg.Self && (!ok || c.left(ids.Rank(r), &s)) {
+			c.stop() // it is decided that the view has a member that is not there any more
+			return
+		}
+	}
+}
+
+// open lets writing begin once every member has activated the view.
+func (c *Core) open() {
+	if c.phase != active || c.opened {
+		return
+	}
+	for _, m := range c.durable.View.Members {
+		if j, ok := c.installed[m.Node]; !ok || j.view != c.durable.View.ID || j.instance != m.Incarnation {
+			return
+		}
+	}
+	c.opened = true
+	c.effect(Effect{Kind: Open, View: c.durable.View})
+}

@@ -1,0 +1,291 @@
+package views
+
+import (
+	"slices"
+	"time"
+
+	"dfs/hlc"
+	"dfs/ids"
+)
+
+// maxSkew is how far the clocks of two nodes may be apart.
+const maxSkew = hlc.Timestamp(500 * time.Millisecond)
+
+// leader is what a node keeps while it leads.
+type leader struct {
+	ballot   Ballot // zero while it does not lead
+	since    time.Duration
+	basis    []state // of those that take part, as it was when the ballot began
+	reports  map[ids.NodeID]*report
+	proposal *Proposal
+	source   ids.NodeID
+	accepted map[ids.NodeID]bool
+	decided  bool
+	ready    map[ids.NodeID][]ids.Version
+}
+
+func (l *leader) reset() { *l = leader{} }
+
+// takesPart reports whether node was asked for a promise.
+func (l *leader) takesPart(node ids.NodeID) bool {
+	return slices.ContainsFunc(l.basis, func(s state) bool { return s.member.Node == node })
+}
+
+// tryLead begins a ballot if it is this node's turn and nothing is under way that may still succeed.
+func (c *Core) tryLead() {
+	if c.pending() {
+		return
+	}
+	clique := c.clique()
+	if c.leaderOf(clique) != c.cfg.Self.Node || c.early(clique) {
+		return
+	}
+	var basis []state
+	round := c.durable.Promised.Round
+	for _, n := range clique {
+		s := c.states[n]
+		round = max(round, s.round)
+		basis = append(basis, s)
+	}
+	l := &c.lead
+	same := slices.EqualFunc(l.basis, basis, func(a, b state) bool {
+		return a.member == b.member && a.attempt == b.attempt && a.current == b.current && a.installed == b.installed
+	})
+	if l.ballot != (Ballot{}) && same && (l.decided || c.now-l.since < retryAfter) {
+		return
+	}
+	l.reset()
+	l.ballot, l.since, l.basis = Ballot{Round: round + 1, Node: c.cfg.Self.Node}, c.now, basis
+	l.reports, l.accepted, l.ready = map[ids.NodeID]*report{}, map[ids.NodeID]bool{}, map[ids.NodeID][]ids.Version{}
+	for _, n := range clique {
+		c.send(n, message{kind: prepareMsg, ballot: l.ballot})
+	}
+}
+
+// early reports whether a ballot of these nodes has no chance, or should wait a moment for those that a whole cluster
+// that starts again would lack.
+func (c *Core) early(clique []ids.NodeID) bool {
+	in := func(n ids.NodeID) bool { return slices.Contains(clique, n) }
+	if !c.durable.View.decides(in) {
+		return true
+	}
+	survivors := slices.ContainsFunc(clique, func(n ids.NodeID) bool { return c.states[n].survivor })
+	missing := slices.ContainsFunc(c.durable.View.Nodes, func(p Peer) bool { return !in(p.Node) })
+	return missing && !survivors && c.now-c.began < c.cfg.Grace
+}
+
+// onAnswer counts the answers to this leader's ballot.
+func (c *Core) onAnswer(from ids.NodeID, m message) {
+	l := &c.lead
+	if m.ballot != l.ballot || !l.takesPart(from) {
+		return
+	}
+	switch m.kind {
+	case promiseMsg:
+		l.reports[from] = &m.report
+		if len(l.reports) == len(l.basis) && l.proposal == nil {
+			c.propose()
+		}
+	case acceptedMsg:
+		l.accepted[from] = true
+		if len(l.accepted) == len(l.basis) && !l.decided {
+			l.decided = true
+			for _, s := range l.basis {
+				c.send(s.member.Node, message{kind: decidedMsg, ballot: l.ballot, source: l.source})
+			}
+		}
+	case readyMsg:
+		if l.decided {
+			l.ready[from] = m.end
+			c.compareEnds()
+		}
+	}
+}
+
+// propose proposes what the reports allow (V1, V3).
+func (c *Core) propose() {
+	l := &c.lead
+	base, chosen := c.base()
+	if !base.decides(l.takesPart) {
+		return // more nodes than this one knew of have to decide
+	}
+	p := &Proposal{Base: base}
+	if chosen != nil {
+		p.View, p.Trim = chosen.View, chosen.Trim
+	}
+	if !c.chooseSource(p, chosen == nil) {
+		return // nobody who is here knows how the base view ended
+	}
+	if chosen == nil && !c.nextView(p) {
+		return
+	}
+	p.Ballot = l.ballot
+	l.proposal = p
+	for _, s := range l.basis {
+		c.send(s.member.Node, message{kind: proposeMsg, proposal: p})
+	}
+}
+
+// base returns the newest view that anyone here knows to be installed somewhere, and the proposal for its successor
+// that must be taken up because it may have been decided: that of the highest ballot, as in Paxos.
+func (c *Core) base() (base View, chosen *Proposal) {
+	for _, s := range c.lead.basis {
+		r := c.lead.reports[s.member.Node]
+		if r.view.ID > base.ID || base.Nodes == nil {
+			base = r.view
+		}
+		if r.accepted != nil && r.accepted.Base.ID > base.ID {
+			base = r.accepted.Base
+		}
+	}
+	for _, s := range c.lead.basis {
+		a := c.lead.reports[s.member.Node].accepted
+		if a != nil && a.View.ID == base.ID+1 && (chosen == nil || a.Ballot.Compare(chosen.Ballot) > 0) {
+			chosen = a
+		}
+	}
+	return base, chosen
+}
+
+// chooseSource decides whose log will be complete, and, for the first proposal after the base view, where that ends: at
+// the least that a survivor received. What any member delivered before was received by all, so it lies within. With
+// no survivor that received that much the longest log of a member is complete: nothing was persisted everywhere that
+// it lacks.
+func (c *Core) chooseSource(p *Proposal, first bool) bool {
+	l := &c.lead
+	var longest []ids.Version
+	var least *Trim
+	found := false
+	l.source = 0
+	for _, s := range l.basis {
+		r := l.reports[s.member.Node]
+		if r.view.ID != p.Base.ID || p.Base.ID > 0 && p.Base.Rank(s.member.Node) < 0 {
+			continue
+		}
+		found = true
+		if r.survivor && (first || p.Trim.covered(r.received)) {
+			if least == nil {
+				l.source = s.member.Node
+			}
+			least = lower(least, p.Base.ID, r.received)
+		} else if least == nil && (l.source == 0 || slices.Compare(r.ends.End, longest) > 0) {
+			longest, l.source = r.ends.End, s.member.Node
+		}
+	}
+	if first {
+		p.Trim = least
+	}
+	return found
+}
+
+// lower returns the element-wise minimum of t and received.
+func lower(t *Trim, view ids.ViewID, received [][]uint64) *Trim {
+	if t == nil {
+		t = &Trim{View: view}
+		for _, row := range received {
+			t.Upto = append(t.Upto, slices.Clone(row))
+		}
+		return t
+	}
+	for g := range min(len(t.Upto), len(received)) {
+		for r := range min(len(t.Upto[g]), len(received[g])) {
+			t.Upto[g][r] = min(t.Upto[g][r], received[g][r])
+		}
+	}
+	return t
+}
+
+// nextView fills in a view of all that have what the base view had, or nearly; of the others only if it takes
+// them. It reports whether there is one: at least a majority of the configured nodes.
+func (c *Core) nextView(p *Proposal) bool {
+	l := &c.lead
+	v := &p.View
+	*v = View{ID: p.Base.ID + 1, Nodes: p.Base.Nodes}
+	present, survivors := 0, false
+	var now hlc.Timestamp
+	for _, s := range l.basis {
+		r := l.reports[s.member.Node]
+		if r.change != nil && r.view.ID == p.Base.ID && p.Base.ID > 0 {
+			v.Nodes = r.change
+		}
+		if p.Base.Rank(s.member.Node) >= 0 {
+			present++
+		}
+		survivors = survivors || r.survivor && r.view.ID == p.Base.ID
+		v.Floor, now = max(v.Floor, r.ends.Floor), max(now, r.ends.Now)
+	}
+	if !survivors && present < len(p.Base.Members) {
+		// Who is missing may have answered about moments that only the rings of those who restarted knew of.
+		v.Floor = max(v.Floor, now+maxSkew)
+	}
+	if !c.fill(v, p.Base.ID) && !slices.Equal(v.Nodes, p.Base.Nodes) {
+		v.Nodes = p.Base.Nodes // the change would leave too few
+		c.fill(v, p.Base.ID)
+	}
+	return v.decides(func(n ids.NodeID) bool { return v.Rank(n) >= 0 })
+}
+
+// fill chooses the members and reports whether they are a majority.
+func (c *Core) fill(v *View, base ids.ViewID) bool {
+	is := func(n ids.NodeID) bool { return v.Rank(n) >= 0 }
+	for _, all := range []bool{false, true} {
+		v.Members = nil
+		for _, s := range c.lead.basis {
+			r := c.lead.reports[s.member.Node]
+			if v.Configured(s.member.Node) && (all || r.view.ID == base || base > 0 && r.current == base) {
+				v.Members = append(v.Members, r.member)
+			}
+		}
+		if v.decides(is) {
+			return true
+		}
+	}
+	return false
+}
+
+// compareEnds commits once the logs of all members that are here end at the same place (V5); those whose log ends earlier
+// fetch the rest.
+func (c *Core) compareEnds() {
+	l := &c.lead
+	var longest []ids.Version
+	source := ids.NodeID(0)
+	for _, m := range l.proposal.View.Members {
+		if !l.takesPart(m.Node) {
+			continue
+		}
+		end, ok := l.ready[m.Node]
+		if !ok {
+			return
+		}
+		if source == 0 || slices.Compare(end, longest) > 0 {
+			longest, source = end, m.Node
+		}
+	}
+	same := true
+	for _, m := range l.proposal.View.Members {
+		if end, ok := l.ready[m.Node]; ok && !slices.Equal(end, longest) {
+			same = false
+			delete(l.ready, m.Node)
+			c.send(m.Node, message{kind: decidedMsg, ballot: l.ballot, source: source})
+		}
+	}
+	if same {
+		c.commit()
+	}
+}
+
+// commit has the members install the view.
+func (c *Core) commit() {
+	l := &c.lead
+	attempts := make([]uint64, len(l.proposal.View.Members))
+	for _, s := range l.basis {
+		if r := l.proposal.View.Rank(s.member.Node); r >= 0 {
+			attempts[r] = s.attempt
+		}
+	}
+	for r, m := range l.proposal.View.Members {
+		if attempts[r] > 0 {
+			c.send(m.Node, message{kind: commitMsg, ballot: l.ballot, attempts: attempts})
+		}
+	}
+}
