@@ -23,7 +23,8 @@ func Ask(ctx context.Context, data string, req Request) (Response, error) {
 		return Response{}, advice.Add(err, "name the data directory of a node with --data")
 	}
 	defer unix.Close(dir)
-	ctx, cancel := context.WithTimeout(ctx, Patience)
+	patience := max(Patience, commands[req.Command])
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", socketPath(dir))

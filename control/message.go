@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"time"
 
 	"dfs/advice"
 	"dfs/errs"
+	"dfs/ids"
 )
 
 // Limits of the two lines, newline included (C1).
@@ -22,18 +24,32 @@ const Protocol = 1
 const (
 	CommandStatus = "status" // answer: Response.Status
 	CommandStop   = "stop"   // begin an orderly shutdown; answered before it is done
+	CommandToken  = "token"  // make a token to join with; Request.Lifetime, Request.Node; answer: Response.Token
+	CommandRemove = "remove" // take Request.Node out of the cluster
+	CommandLeave  = "leave"  // take the node itself out of the cluster, and stop
 )
+
+// commands says how long the answer to each may take (C3). What changes the cluster needs the others' consent.
+var commands = map[string]time.Duration{
+	CommandStatus: Patience, CommandStop: Patience, CommandToken: Patience,
+	CommandRemove: LongPatience, CommandLeave: LongPatience,
+}
 
 // Request is what a tool asks.
 type Request struct {
 	Protocol int    `json:"protocol"`
 	Command  string `json:"command"`
+
+	Lifetime int64      `json:"lifetime,omitempty"` // of a token, in seconds
+	Node     ids.NodeID `json:"node,omitempty"`     // token: the number to take over, 0 for a new one; remove: whom
+	Force    bool       `json:"force,omitempty"`    // remove: also one that is there
 }
 
 // Response is the answer: an error, or what the command is to return.
 type Response struct {
 	Error  *Failure `json:"error,omitempty"`
 	Status *Status  `json:"status,omitempty"`
+	Token  string   `json:"token,omitempty"`
 }
 
 // Failure is an error on its way through the socket.
@@ -67,7 +83,7 @@ func DecodeRequest(r io.Reader) (Request, error) {
 		err := errs.New(errs.NotSupported, "the node speaks protocol %d, the request is of protocol %d", Protocol, req.Protocol)
 		return Request{}, advice.Add(err, "use the dfs program that the node was started with")
 	}
-	if req.Command != CommandStatus && req.Command != CommandStop {
+	if commands[req.Command] == 0 {
 		return Request{}, errs.New(errs.NotSupported, "unknown command %q", req.Command)
 	}
 	return req, nil

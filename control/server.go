@@ -18,8 +18,11 @@ import (
 // SocketName is the socket's name in the data directory.
 const SocketName = "control.sock"
 
-// Patience is how long one exchange may take (C3).
-const Patience = 5 * time.Second
+// Patience is how long one exchange may take, LongPatience one that changes the cluster (C3).
+const (
+	Patience     = 5 * time.Second
+	LongPatience = time.Minute
+)
 
 // maxClients bounds the exchanges at one moment (C3).
 const maxClients = 32
@@ -101,19 +104,20 @@ func (s *Server) exchange(conn *net.UnixConn) {
 	if !allowed(conn) || conn.SetDeadline(time.Now().Add(Patience)) != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, Patience)
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(s.ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	req, err := DecodeRequest(conn)
 	var resp Response
 	if err == nil {
+		ctx, cancel := context.WithTimeout(s.ctx, commands[req.Command])
 		resp, err = s.handle(ctx, req)
+		cancel()
 	}
 	if err != nil {
 		resp = failure(err)
 	}
 	stop() // an answer to a stop request must get out although the node is stopping
+	conn.SetDeadline(time.Now().Add(Patience))
 	encodeLine(conn, resp)
 }
 

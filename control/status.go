@@ -33,14 +33,31 @@ type Status struct {
 	Mount       string     `json:"mount,omitempty"`
 	Data        string     `json:"data"`
 	Listen      string     `json:"listen,omitempty"`
+	Links       string     `json:"links,omitempty"`       // LinksTLS or LinksPlain; empty for a node alone
+	Certificate *time.Time `json:"certificate,omitempty"` // until when this node's holds; nil where there is none
 	Consistency string     `json:"consistency"`
 
 	View      ids.ViewID `json:"view"`
 	Members   []Member   `json:"members"`
+	Nodes     []Node     `json:"nodes"` // the configuration of the cluster: who may be in a view
 	Subgroups []Subgroup `json:"subgroups"`
 	Groups    []Group    `json:"groups"`
 	Log       Log        `json:"log"`
 	Memory    Memory     `json:"memory"`
+}
+
+// How nodes talk to each other.
+const (
+	LinksTLS   = "tls"
+	LinksPlain = "plain"
+)
+
+// Node is a configured node of the cluster.
+type Node struct {
+	Node      ids.NodeID `json:"node"`
+	Address   string     `json:"address,omitempty"`
+	InView    bool       `json:"in_view"`
+	Connected bool       `json:"connected"` // the node itself counts as connected
 }
 
 // Member is one node of the view.

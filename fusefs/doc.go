@@ -16,8 +16,8 @@
 // attributes, and it asks for the attributes before it reads pages that it has (AUTO_INVAL_DATA), so reads are as
 // new as the Store's. Mapped pages are invalidated a moment after another node's change was delivered.
 //
-// Permissions are checked by the kernel (default_permissions). Locks are the kernel's own, between the programs of
-// one node.
+// Permissions are checked by the kernel (default_permissions). Locks of files are held by the namespace, for all nodes;
+// who waits for one waits there (locks.go). The kernel keeps locks of directories to itself: those hold on one node.
 //
 // # The past
 //
@@ -58,9 +58,11 @@
 //	U8  @history shows a version for each run of writes and no others.
 //	U9  an inode without a name is released only when it is not open here, and never opened again after that; its
 //	    contents go when all members have released it, whoever crashes meanwhile.
+//	U10  a lock that was given to a program is freed when POSIX says so, at the latest when the handle that it was asked
+//	     for through is closed, and when the node starts anew; nobody else has what it excludes until then.
 //
-// Locks: nodeTable.mu, handleTable.mu, handle.mu, writes.mu, dirStream.mu, loop.mu and those of reaper, forgetter,
-// moments and limiter. dirStream.mu is held while the Store is asked and may be held around nodeTable.mu; writes.mu
+// Locks: nodeTable.mu, handleTable.mu, handle.mu, writes.mu, dirStream.mu, loop.mu, lockers.mu and those of lockTable,
+// reaper, forgetter, moments and limiter. dirStream.mu is held while the Store is asked and may be held around nodeTable.mu; writes.mu
 // may be held around handle.mu; no other two are held together, and none while waiting for the Store or the kernel.
 //
 // A node has one Server at a time: mounting releases what the node had open before. Its owner calls Unmount and Wait

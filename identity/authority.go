@@ -124,8 +124,8 @@ const (
 )
 
 // EncodeCertificate writes a certificate as files hold it.
-func EncodeCertificate(cert *x509.Certificate) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: cert.Raw})
+func EncodeCertificate(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: der})
 }
 
 // DecodeCertificate returns the bytes of the one certificate of a file.

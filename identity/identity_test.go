@@ -210,7 +210,7 @@ func TestDialJoin(t *testing.T) {
 
 func TestFiles(t *testing.T) {
 	a := newAuthority(t, "photos")
-	der := must[[]byte](t)(DecodeCertificate(EncodeCertificate(a.Cert)))
+	der := must[[]byte](t)(DecodeCertificate(EncodeCertificate(a.Cert.Raw)))
 	key := must[ed25519.PrivateKey](t)(DecodeKey(must[[]byte](t)(EncodeKey(a.Key))))
 	back := must[*Authority](t)(ParseAuthority(der, key))
 	if back.Fingerprint() != a.Fingerprint() || !back.Key.Equal(a.Key) {

@@ -17,7 +17,6 @@ import (
 	"dfs/errs"
 	"dfs/ids"
 	"dfs/mountpoint"
-	"dfs/views"
 )
 
 // Limits and defaults of the configuration.
@@ -52,6 +51,7 @@ type Config struct {
 	MaxSkew     Duration          `toml:"max_clock_skew,omitempty"` // how far apart the clocks of two nodes may be
 	Memory      Size              `toml:"memory,omitempty"`         // soft limit of the process's memory
 	LogLevel    string            `toml:"log_level,omitempty"`      // debug, info, warn or error
+	Insecure    bool              `toml:"insecure,omitempty"`       // links to other machines are not encrypted
 }
 
 // withDefaults returns the configuration with every field set that has a default, and paths made absolute.
@@ -82,7 +82,7 @@ func (c Config) withDefaults() Config {
 func (c Config) Members() []ids.NodeID {
 	members := []ids.NodeID{c.ID}
 	for name := range maps.Keys(c.Peers) {
-		if id, err := parseID(name); err == nil && id != c.ID {
+		if id, err := ParseID(name); err == nil && id != c.ID {
 			members = append(members, id)
 		}
 	}
@@ -90,30 +90,16 @@ func (c Config) Members() []ids.NodeID {
 	return members
 }
 
-// configured returns all nodes of the cluster with their addresses.
-func (c Config) configured() []views.Peer {
-	addresses := c.addresses()
-	addresses[c.ID] = c.Listen
-	var out []views.Peer
-	for _, id := range c.Members() {
-		out = append(out, views.Peer{Node: id, Addr: addresses[id]})
-	}
-	return out
-}
-
 // addresses returns where the other nodes listen.
 func (c Config) addresses() map[ids.NodeID]string {
 	all := map[ids.NodeID]string{}
 	for name, address := range c.Peers {
-		if id, err := parseID(name); err == nil && id != c.ID {
+		if id, err := ParseID(name); err == nil && id != c.ID {
 			all[id] = address
 		}
 	}
 	return all
 }
-
-// others returns the ids of the other nodes, ascending.
-func (c Config) others() []ids.NodeID { return slices.Sorted(maps.Keys(c.addresses())) }
 
 // level returns the log level; the configuration must be valid.
 func (c Config) level() slog.Level {
@@ -185,7 +171,7 @@ func (c Config) clusterMistakes() (found Mistakes) {
 		taken[c.Listen] = "listen"
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Peers)) {
-		id, err := parseID(name)
+		id, err := ParseID(name)
 		if err != nil {
 			wrong("peers: %q is not the number of a node, from 1", name)
 			continue
@@ -229,7 +215,8 @@ func checkAddress(address string, listen bool) error {
 	return nil
 }
 
-func parseID(name string) (ids.NodeID, error) {
+// ParseID reads the number of a node.
+func ParseID(name string) (ids.NodeID, error) {
 	n, err := strconv.ParseUint(name, 10, 32)
 	if err != nil || n == 0 || strconv.FormatUint(n, 10) != name {
 		return 0, errs.New(errs.Invalid, "%q is not the number of a node", name)

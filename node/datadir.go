@@ -16,6 +16,7 @@ import (
 	"dfs/advice"
 	"dfs/control"
 	"dfs/errs"
+	"dfs/identity"
 	"dfs/ids"
 
 	"github.com/pelletier/go-toml/v2"
@@ -30,24 +31,41 @@ const Format = 1
 const (
 	identityName    = "identity"
 	incarnationName = "incarnation"
+	leftName        = "left"     // says when the node left its cluster
 	segmentsName    = "segments" // the log
 	indexName       = "index"
 )
 
-// identity says whose data it is. It is written once, when the directory is made.
-type identity struct {
+// whose says whose data it is. It is written once, when the directory is made.
+type whose struct {
 	Format  int          `toml:"format"`
 	Cluster string       `toml:"cluster"`
 	Node    ids.NodeID   `toml:"node"`
 	Members []ids.NodeID `toml:"members"`
 	Shards  int          `toml:"shards"`
 	Created time.Time    `toml:"created"`
+
+	// The rest is there where the cluster has an authority (package identity): nodes come and go then, and Members
+	// is who belonged to it when the directory was made.
+	Authority string            `toml:"authority,omitempty"` // its fingerprint
+	Addresses map[string]string `toml:"addresses,omitempty"` // where those nodes listen
+	Insecure  bool              `toml:"insecure,omitempty"`  // links are not encrypted
+}
+
+// nodes returns the configuration of the cluster when the directory was made.
+func (id whose) nodes() []identity.Peer {
+	var nodes []identity.Peer
+	for _, n := range id.Members {
+		nodes = append(nodes, identity.Peer{Node: n, Addr: id.Addresses[strconv.Itoa(int(n))]})
+	}
+	return nodes
 }
 
 // DataDir is a node's data directory, locked for this process and checked to be its own (ND2).
 type DataDir struct {
 	Path        string
 	Created     time.Time
+	whose       whose
 	Shards      int
 	Incarnation uint32 // of this start (ND3)
 	lock        *control.Lock
@@ -92,7 +110,11 @@ func (d *DataDir) open(c Config) error {
 	if err := id.check(c); err != nil {
 		return err
 	}
-	d.Created, d.Shards = id.Created, id.Shards
+	if when, err := os.ReadFile(filepath.Join(d.Path, leftName)); err == nil {
+		err := errs.New(errs.NotPermitted, "data directory %s belongs to node %d, which left cluster %q at %s", d.Path, id.Node, id.Cluster, strings.TrimSpace(string(when)))
+		return advice.Add(err, "to come back, join as a new node with a new directory: dfs join TOKEN")
+	}
+	d.Created, d.Shards, d.whose = id.Created, id.Shards, id
 	for _, dir := range []string{d.Segments(), d.Index()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return errs.Wrap(errs.IO, err, "make %s", dir)
@@ -103,53 +125,64 @@ func (d *DataDir) open(c Config) error {
 }
 
 // create writes the identity into an empty directory. What a crash in the middle of it leaves counts as empty.
-func (d *DataDir) create(c Config) (identity, error) {
-	entries, err := os.ReadDir(d.Path)
+func (d *DataDir) create(c Config) (whose, error) {
+	if err := checkEmpty(d.Path); err != nil {
+		return whose{}, err
+	}
+	id := whose{Format: Format, Cluster: c.Cluster, Node: c.ID, Members: c.Members(), Shards: cmp.Or(c.Shards, DefaultShards), Created: time.Now().UTC()}
+	return id, writeIdentity(d.Path, id)
+}
+
+// checkEmpty wants a directory without anything in it but what this program may have left there, and room.
+func checkEmpty(dir string, allowed ...string) error {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return identity{}, errs.Wrap(errs.IO, err, "read the data directory")
+		return errs.Wrap(errs.IO, err, "read the data directory")
 	}
 	for _, e := range entries {
-		if name := e.Name(); name != control.LockName && !strings.HasSuffix(name, ".tmp") {
-			err := errs.New(errs.NotEmpty, "%s is not empty and not a data directory of dfs (it has %s)", d.Path, name)
-			return identity{}, advice.Add(err, "choose a new or empty directory with --data")
+		name := e.Name()
+		if name != control.LockName && !strings.HasSuffix(name, ".tmp") && !slices.Contains(allowed, name) {
+			err := errs.New(errs.NotEmpty, "%s is not empty and not a data directory of dfs (it has %s)", dir, name)
+			return advice.Add(err, "choose a new or empty directory with --data")
 		}
 	}
-	if err := checkRoom(d.Path, reserve); err != nil {
-		return identity{}, err
-	}
-	id := identity{Format: Format, Cluster: c.Cluster, Node: c.ID, Members: c.Members(), Shards: cmp.Or(c.Shards, DefaultShards), Created: time.Now().UTC()}
+	return checkRoom(dir, reserve)
+}
+
+// writeIdentity makes the directory one of dfs.
+func writeIdentity(dir string, id whose) error {
 	text, err := toml.Marshal(id)
 	if err != nil {
-		return identity{}, errs.Wrap(errs.Invalid, err, "encode identity")
+		return errs.Wrap(errs.Invalid, err, "encode identity")
 	}
 	text = append([]byte("# Whose data this is. Written once; do not edit.\n"), text...)
-	return id, replaceFile(filepath.Join(d.Path, identityName), text)
+	return replaceFile(filepath.Join(dir, identityName), text)
 }
 
 // readIdentity reads whose data it is; errs.NotFound when nobody's yet.
-func readIdentity(dir string) (identity, error) {
+func readIdentity(dir string) (whose, error) {
 	path := filepath.Join(dir, identityName)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return identity{}, errs.New(errs.NotFound, "%s is not a data directory of dfs", dir)
+		return whose{}, errs.New(errs.NotFound, "%s is not a data directory of dfs", dir)
 	}
 	if err != nil {
-		return identity{}, errs.Wrap(errs.IO, err, "read the identity of the data directory")
+		return whose{}, errs.Wrap(errs.IO, err, "read the identity of the data directory")
 	}
-	var id identity
+	var id whose
 	if err := toml.NewDecoder(bytes.NewReader(text)).Decode(&id); err != nil || id.Format < 1 {
 		err := errs.New(errs.Corrupt, "%s is damaged", path)
-		return identity{}, advice.Add(err, "restore that file from a backup; the log beside it is not touched")
+		return whose{}, advice.Add(err, "restore that file from a backup; the log beside it is not touched")
 	}
 	if id.Format > Format {
 		err := errs.New(errs.NotSupported, "data directory %s has format %d, this program knows formats up to %d", dir, id.Format, Format)
-		return identity{}, advice.Add(err, "use the newer dfs program that wrote it; see: dfs version")
+		return whose{}, advice.Add(err, "use the newer dfs program that wrote it; see: dfs version")
 	}
 	return id, nil
 }
 
 // check compares the identity with what the configuration says (ND2).
-func (id identity) check(c Config) error {
+func (id whose) check(c Config) error {
 	switch {
 	case id.Cluster != c.Cluster:
 		err := errs.New(errs.Invalid, "data directory %s belongs to cluster %q, the configuration says %q", c.Data, id.Cluster, c.Cluster)
@@ -157,7 +190,16 @@ func (id identity) check(c Config) error {
 	case id.Node != c.ID:
 		err := errs.New(errs.Invalid, "data directory %s belongs to node %d of cluster %q, the configuration says node %d", c.Data, id.Node, id.Cluster, c.ID)
 		return advice.Add(err, "choose another data directory, or the configuration of that node")
-	case !slices.Equal(id.Members, c.Members()):
+	case id.Insecure && !c.Insecure:
+		err := errs.New(errs.Invalid, "the links of cluster %q are not encrypted, as was chosen when it was made", id.Cluster)
+		return advice.Add(err, "insecure = true   (or --insecure), if nobody else is on that network")
+	case id.Authority != "" && c.Insecure && !id.Insecure:
+		err := errs.New(errs.Invalid, "the links of cluster %q are encrypted: one node cannot choose otherwise", id.Cluster)
+		return advice.Add(err, "leave out insecure; a cluster without encryption is made with: dfs init --insecure")
+	case id.Authority != "" && len(c.Peers) > 0:
+		err := errs.New(errs.Invalid, "the nodes of cluster %q are not named in the configuration: they come with dfs join", id.Cluster)
+		return advice.Add(err, "leave out peers; who belongs to the cluster: dfs status")
+	case id.Authority == "" && !slices.Equal(id.Members, c.Members()):
 		err := errs.New(errs.Invalid, "data directory %s belongs to a cluster of the nodes %v, the configuration names %v", c.Data, id.Members, c.Members())
 		return advice.Add(err, "name the same nodes as when the cluster was made")
 	case c.Shards != 0 && id.Shards != c.Shards:

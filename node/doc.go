@@ -20,4 +20,10 @@
 //	     whose data directory was lost, unless the clock went back.
 //	ND4  an orderly stop takes the mount away first, then stops the engine, then closes the log: who was
 //	     answered stays answered.
+//	ND5  links to other machines are mutual TLS with the certificates of package identity, unless somebody
+//	     typed "insecure".
+//	ND6  the number of a node is never given to another: who gives one away knows, from the handshakes with a
+//	     majority, of all that were given, and takes a higher one. dfs node replace alone gives one again.
+//	ND7  a data directory becomes one of dfs in its last step, the writing of its identity: init and join that
+//	     were interrupted can be done again.
 package node

@@ -16,11 +16,14 @@ import (
 // hello is what nodes tell each other when they connect, before anything else: who cannot work together must
 // find out here.
 type hello struct {
-	Format  int           `json:"format"`
-	Cluster string        `json:"cluster"`
-	Members []ids.NodeID  `json:"members"`
-	Shards  int           `json:"shards"`
-	Clock   hlc.Timestamp `json:"clock"`
+	Format  int          `json:"format"`
+	Cluster string       `json:"cluster"`
+	Members []ids.NodeID `json:"members,omitempty"` // of a cluster without an authority: those of the configuration files
+	Shards  int          `json:"shards"`
+
+	Authority string        `json:"authority,omitempty"` // fingerprint of the cluster's authority
+	Highest   ids.NodeID    `json:"highest,omitempty"`   // the highest number ever given to a node (ND6)
+	Clock     hlc.Timestamp `json:"clock"`
 }
 
 // encode returns the bytes for the handshake.
@@ -49,6 +52,8 @@ func (ours hello) check(peer ids.NodeID, theirs hello, skew time.Duration) error
 		return errs.New(errs.NotSupported, "node %d has data format %d, the others have %d", peer, theirs.Format, ours.Format)
 	case theirs.Cluster != ours.Cluster:
 		return errs.New(errs.Invalid, "node %d belongs to cluster %q, not to %q", peer, theirs.Cluster, ours.Cluster)
+	case theirs.Authority != ours.Authority:
+		return errs.New(errs.Invalid, "node %d belongs to another cluster of the name %q", peer, theirs.Cluster)
 	case !slices.Equal(theirs.Members, ours.Members):
 		return errs.New(errs.Invalid, "node %d is configured with the nodes %v, the others with %v", peer, theirs.Members, ours.Members)
 	case theirs.Shards != ours.Shards:

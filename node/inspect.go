@@ -25,7 +25,7 @@ import (
 // Inspection is a look at the data directory of a node that does not run. It holds the directory's lock. What the
 // node's next start would cut off, a torn end of the log, is cut off by opening it.
 type Inspection struct {
-	id   identity
+	id   whose
 	data string
 	lock *control.Lock
 	vlog *versionlog.Log

@@ -13,6 +13,7 @@ import (
 	"dfs/errs"
 	"dfs/fusefs"
 	"dfs/hlc"
+	"dfs/identity"
 	"dfs/index"
 	"dfs/nvm"
 	"dfs/shards"
@@ -32,14 +33,20 @@ type instance struct {
 	began   time.Time
 	stop    context.CancelFunc // begins the orderly stop
 
-	data   *DataDir
-	vlog   *versionlog.Log
-	index  *index.Index
-	space  *space
-	links  *links
-	engine *shards.Node
-	store  *store
-	fab    network
+	data      *DataDir
+	vlog      *versionlog.Log
+	index     *index.Index
+	space     *space
+	links     *links
+	roster    *roster
+	creds     *identity.Credentials // nil where the cluster has no authority
+	admission *admission            // nil likewise
+	engine    *shards.Node
+	store     *store
+	fab       network
+
+	// farewells are taken by the goroutine that serves.
+	farewells chan farewell
 
 	// closers undo what open did, last first (ND4).
 	closers []closer
@@ -101,6 +108,9 @@ func (n *instance) open(listener net.Listener) (err error) {
 	}
 	n.onClose("data directory", n.data.Close)
 	n.log = n.log.With("node", n.cfg.ID)
+	if err := n.openIdentity(); err != nil {
+		return err
+	}
 	server, err := control.Serve(n.data.Path, n.answer)
 	if err != nil {
 		return err
@@ -110,6 +120,29 @@ func (n *instance) open(listener net.Listener) (err error) {
 		return adviseDisk(err, n.data.Path)
 	}
 	return n.openEngine(listener)
+}
+
+// openIdentity reads who this node is and who the others are.
+func (n *instance) openIdentity() (err error) {
+	if n.roster, err = newRoster(n.data.Path, n.cfg.ID, n.data.whose.nodes(), n.cfg.addresses()); err != nil {
+		return err
+	}
+	n.links = newLinks(n.roster.others)
+	if n.creds, err = loadCredentials(n.data.Path, n.clock); err != nil || n.creds == nil {
+		return err
+	}
+	if n.cfg.Listen == "" {
+		err := errs.New(errs.Invalid, "configuration: listen: a node of cluster %q needs an address to listen on", n.cfg.Cluster)
+		return adviseConfig(err)
+	}
+	if err := saveCertificate(n.data.Path, n.creds.Certificate().Raw); err != nil { // it may have been renewed
+		return err
+	}
+	n.admission = &admission{
+		creds: n.creds, roster: n.roster, data: n.data.Path, listen: n.cfg.Listen, shards: n.data.Shards,
+		insecure: n.data.whose.Insecure, clock: n.clock, log: n.log, change: n.changeConfig,
+	}
+	return n.admission.load()
 }
 
 // openStorage opens log and index.
@@ -158,7 +191,7 @@ func (n *instance) openEngine(listener net.Listener) error {
 	}
 	n.onClose("floor", floor.close)
 	n.engine, err = shards.New(shards.Config{
-		Self: views.Member{Node: n.cfg.ID, Incarnation: n.data.Incarnation}, Nodes: n.cfg.configured(), Shards: n.data.Shards,
+		Self: views.Member{Node: n.cfg.ID, Incarnation: n.data.Incarnation}, Nodes: n.roster.configured(), Shards: n.data.Shards,
 		Log: n.vlog, Index: n.index, Durable: durable, Floor: latest,
 		SaveState: n.data.saveView, SaveFloor: floor.save,
 		Physical: n.physical, Monotonic: sinceBoot, Full: n.space.full, Logger: n.log,
@@ -190,7 +223,11 @@ func (n *instance) skew() time.Duration { return time.Duration(n.cfg.MaxSkew) }
 
 // hello is what this node says to others now.
 func (n *instance) hello() hello {
-	return hello{Format: Format, Cluster: n.cfg.Cluster, Members: n.cfg.Members(), Shards: n.data.Shards, Clock: n.physical()}
+	h := hello{Format: Format, Cluster: n.cfg.Cluster, Shards: n.data.Shards, Clock: n.physical(), Authority: n.data.whose.Authority, Highest: n.roster.highest()}
+	if h.Authority == "" {
+		h.Members = n.data.whose.Members
+	}
+	return h
 }
 
 // mount mounts the filesystem, if it is to be mounted.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net"
@@ -8,20 +9,25 @@ import (
 	"strings"
 	"sync"
 
+	"dfs/errs"
 	"dfs/fabric"
 	"dfs/fabric/tcp"
+	"dfs/identity"
 	"dfs/ids"
+
+	"golang.org/x/sys/unix"
 )
 
 // links remembers how the connections to the other nodes are, for the status and for people who wait.
 type links struct {
+	peers func() map[ids.NodeID]string // the other nodes of the cluster now
+
 	mu      sync.Mutex
-	peers   []ids.NodeID
 	up      map[ids.NodeID]bool
 	refused map[ids.NodeID]string // why the peer refuses this node, or this node it
 }
 
-func newLinks(peers []ids.NodeID) *links {
+func newLinks(peers func() map[ids.NodeID]string) *links {
 	return &links{peers: peers, up: map[ids.NodeID]bool{}, refused: map[ids.NodeID]string{}}
 }
 
@@ -57,13 +63,14 @@ func (l *links) connected(p ids.NodeID) bool {
 
 // trouble says which nodes are missing, and why where that is known; "" when none is.
 func (l *links) trouble() string {
+	peers := l.peers()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if reasons := slices.Sorted(maps.Values(l.refused)); len(reasons) > 0 {
 		return strings.Join(slices.Compact(reasons), "; ")
 	}
 	var missing []string
-	for _, p := range l.peers {
+	for _, p := range slices.Sorted(maps.Keys(peers)) {
 		if !l.up[p] {
 			missing = append(missing, fmt.Sprint(p))
 		}
@@ -88,13 +95,16 @@ func (n *instance) connect(listener net.Listener, events fabric.Events) (network
 	if listener == nil {
 		return alone{}, nil
 	}
-	return tcp.New(tcp.Config{
-		Self: n.cfg.ID, Peers: n.cfg.addresses(), Listener: listener, Events: n.links.watch(events), Logger: n.log,
+	cfg := tcp.Config{
+		Self: n.cfg.ID, Peers: n.roster.others(), Listener: listener, Events: n.links.watch(events), Logger: n.log,
 		Hello: func() []byte { return n.hello().encode() },
 		Check: func(peer ids.NodeID, b []byte) error {
 			theirs, err := decodeHello(b)
 			if err == nil {
 				err = n.hello().check(peer, theirs, n.skew())
+			}
+			if err == nil {
+				err = n.roster.raise(theirs.Highest) // ND6
 			}
 			if err != nil {
 				n.links.refuse(peer, err.Error())
@@ -104,7 +114,57 @@ func (n *instance) connect(listener net.Listener, events fabric.Events) (network
 		Refused: func(peer ids.NodeID, reason string) {
 			n.links.refuse(peer, fmt.Sprintf("node %d refuses this one: %s", peer, reason))
 		},
+	}
+	n.secure(&cfg)
+	return tcp.New(cfg)
+}
+
+// secure has the links encrypted where the cluster has an authority, and lets others join.
+func (n *instance) secure(cfg *tcp.Config) {
+	if n.creds == nil {
+		return
+	}
+	n.creds.Accept = n.roster.accept
+	cfg.Divert = func(nc net.Conn) func(context.Context) {
+		if !identity.Joining(nc) {
+			return nil
+		}
+		return func(ctx context.Context) { n.admission.serve(ctx, nc) }
+	}
+	if !n.data.whose.Insecure {
+		cfg.Secure, cfg.Identify = n.creds.Secure, n.creds.Identify
+		return
+	}
+	// Links are plain, but who joins still finds TLS on the same port.
+	cfg.Secure = func(ctx context.Context, nc net.Conn, peer ids.NodeID) (net.Conn, error) {
+		if peer != 0 || !startsTLS(nc) {
+			return nc, nil
+		}
+		tc, err := n.creds.Secure(ctx, nc, 0)
+		if err == nil && !identity.Joining(tc) {
+			err = errs.New(errs.Invalid, "the links of this cluster are not encrypted, those of the other node are")
+		}
+		return tc, err
+	}
+}
+
+// startsTLS looks, without taking it, at the first byte that comes: TLS begins with 22, a greeting with a letter.
+func startsTLS(nc net.Conn) bool {
+	tc, ok := nc.(*net.TCPConn)
+	if !ok {
+		return false
+	}
+	raw, err := tc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	first := make([]byte, 1)
+	err = raw.Read(func(fd uintptr) bool {
+		_, _, err := unix.Recvfrom(int(fd), first, unix.MSG_PEEK)
+		return err != unix.EAGAIN
 	})
+	const handshake = 22
+	return err == nil && first[0] == handshake
 }
 
 // alone is the fabric of a node without peers: there is nobody to write to.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"net"
+	"slices"
 
 	"dfs/advice"
 	"dfs/errs"
@@ -32,6 +33,9 @@ func preflight(c Config) (net.Listener, error) {
 	if c.Listen == "" {
 		return nil, nil
 	}
+	if err := checkSecure(c); err != nil {
+		return nil, err
+	}
 	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return nil, adviseListen(err, c.Listen)
@@ -56,4 +60,23 @@ func adviseListen(err error, address string) error {
 		return advice.Add(errs.Wrap(errs.NotFound, err, "listen on %s", address), "give the address as numbers, or check /etc/hosts")
 	}
 	return errs.Wrap(errs.IO, err, "listen on %s", address)
+}
+
+// checkSecure refuses to send over a network what everybody there could read and change (ND5).
+func checkSecure(c Config) error {
+	if c.Insecure || hasKeys(c.Data) {
+		return nil
+	}
+	addresses := []string{c.Listen}
+	for _, address := range c.addresses() {
+		addresses = append(addresses, address)
+	}
+	slices.Sort(addresses)
+	for _, address := range addresses {
+		if !isLoopback(address) {
+			err := errs.New(errs.NotPermitted, "%s is not on this machine, and nodes without certificates would talk in the clear", address)
+			return advice.Add(err, "make a cluster with certificates: dfs init --help   (or --insecure, if nobody else is on that network)")
+		}
+	}
+	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"dfs/errs"
 )
 
-// ND2: what is refused before the start changes nothing, and comes with a hint.
+// ND2, ND5: what is refused before the start changes nothing, and comes with a hint.
 func TestPreflight(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -26,8 +26,9 @@ func TestPreflight(t *testing.T) {
 		hint   string
 	}{
 		"port in use":       {func(c *Config) { c.Listen = taken.Addr().String() }, errs.Busy, "port " + port + " is in use", "ss -ltnp"},
-		"not our address":   {func(c *Config) { c.Listen = "192.0.2.1:7940" }, errs.Invalid, "is not an address of this machine", "ip -brief address"},
-		"unknown host":      {func(c *Config) { c.Listen = "no-such-host.invalid:7940" }, errs.NotFound, "listen on", "/etc/hosts"},
+		"not our address":   {func(c *Config) { c.Listen, c.Insecure = "192.0.2.1:7940", true }, errs.Invalid, "is not an address of this machine", "ip -brief address"},
+		"unknown host":      {func(c *Config) { c.Listen, c.Insecure = "no-such-host.invalid:7940", true }, errs.NotFound, "listen on", "/etc/hosts"},
+		"in the clear":      {func(c *Config) { c.Peers["3"] = "192.0.2.1:7940" }, errs.NotPermitted, "192.0.2.1:7940 is not on this machine", "dfs init"},
 		"mistakes":          {func(c *Config) { c.Shards = -1 }, errs.Invalid, "shards: -1", "dfs node --help"},
 		"no mount point":    {func(c *Config) { c.Mount = "/nowhere/at/all" }, errs.NotFound, "does not exist", "mkdir -p /nowhere/at/all"},
 		"mount is no place": {func(c *Config) { c.Mount = "/etc/passwd" }, errs.NotDirectory, "not a directory", "empty directory"},

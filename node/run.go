@@ -40,7 +40,7 @@ func Run(ctx context.Context, c Config, o Options) error {
 	limitMemory(c.Memory, os.Getenv)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	n := &instance{cfg: c, program: o.Program, clock: o.Clock, stop: stop, phase: control.Starting, links: newLinks(c.others())}
+	n := &instance{cfg: c, program: o.Program, clock: o.Clock, stop: stop, phase: control.Starting, farewells: make(chan farewell)}
 	if n.clock == nil {
 		n.clock = time.Now
 	}
@@ -61,7 +61,7 @@ func (n *instance) adviseDamage(err error) error {
 	if !errors.Is(err, errs.Corrupt) || advice.Of(err) != "" {
 		return err
 	}
-	if len(n.cfg.others()) == 0 {
+	if n.roster == nil || len(n.roster.others()) == 0 {
 		return advice.Add(err, "dfs check --data %s   (then restore it from a backup)", advice.Quote(n.cfg.Data))
 	}
 	return advice.Add(err, "move %s away and start this node again: it gets everything from the others", advice.Quote(n.cfg.Data))
@@ -97,20 +97,13 @@ func (n *instance) serve(ctx context.Context, ready func(Config)) error {
 	if err != nil {
 		return err
 	}
-	var unmounted <-chan struct{}
-	if server != nil {
-		unmounted = server.Done()
-	}
 	n.setPhase(control.Serving)
 	n.log.Info("serving", "mount", n.cfg.Mount)
 	if ready != nil {
 		ready(n.cfg)
 	}
-	select {
-	case <-ctx.Done():
-	case <-unmounted:
-		n.log.Warn("the filesystem was unmounted; stopping")
-	case err := <-ended:
+	left, err := n.attend(ctx, &server, ended)
+	if err != nil {
 		n.setPhase(control.Failed)
 		n.unmount(server)
 		return adviseDisk(errs.Wrap(errs.KindOf(err), err, "this node cannot go on"), n.data.Path)
@@ -118,8 +111,37 @@ func (n *instance) serve(ctx context.Context, ready func(Config)) error {
 	n.setPhase(control.Stopping)
 	n.log.Info("stopping")
 	n.unmount(server)
-	n.settle()
+	if !left {
+		n.settle()
+	}
 	return nil
+}
+
+// attend waits for the end of a node that serves: ctx ends, somebody unmounts, it leaves the cluster, or the engine
+// fails, which is the error.
+func (n *instance) attend(ctx context.Context, server **fusefs.Server, ended <-chan error) (left bool, err error) {
+	for {
+		var unmounted <-chan struct{}
+		if *server != nil {
+			unmounted = (*server).Done()
+		}
+		select {
+		case <-ctx.Done():
+			return false, nil
+		case <-unmounted:
+			n.log.Warn("the filesystem was unmounted; stopping")
+			return false, nil
+		case err := <-ended:
+			return false, err
+		case f := <-n.farewells:
+			err := n.leave(f.ctx, server)
+			f.done <- err
+			if err == nil {
+				return true, nil
+			}
+			n.log.Warn("could not leave the cluster", "reason", err)
+		}
+	}
 }
 
 // begin waits until the node is in a view and the filesystem exists. errs.Interrupted when ctx ended first.

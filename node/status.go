@@ -20,8 +20,15 @@ const statusPatience = 2 * time.Second
 
 // answer answers on the control socket.
 func (n *instance) answer(ctx context.Context, req control.Request) (control.Response, error) {
-	if req.Command == control.CommandStop {
+	switch req.Command {
+	case control.CommandStop:
 		n.stop()
+	case control.CommandToken:
+		return n.makeToken(req)
+	case control.CommandRemove:
+		return control.Response{}, n.removeOther(ctx, req)
+	case control.CommandLeave:
+		return control.Response{}, n.askToLeave(ctx)
 	}
 	st, err := n.status(ctx)
 	if err != nil {
@@ -39,8 +46,9 @@ func (n *instance) status(ctx context.Context) (*control.Status, error) {
 		Node: n.cfg.ID, Cluster: n.cfg.Cluster, Phase: phase, PID: os.Getpid(), Program: n.program,
 		Incarnation: n.data.Incarnation, Started: n.began, Now: n.clock(), Mount: n.cfg.Mount, Data: n.data.Path,
 		Listen: n.cfg.Listen, Consistency: n.cfg.Consistency, Memory: memory(),
-		Members: []control.Member{}, Subgroups: []control.Subgroup{}, Groups: []control.Group{},
+		Members: []control.Member{}, Nodes: []control.Node{}, Subgroups: []control.Subgroup{}, Groups: []control.Group{},
 	}
+	n.addIdentity(st)
 	if !ready {
 		return st, nil
 	}
@@ -61,12 +69,29 @@ func (n *instance) status(ctx context.Context) (*control.Status, error) {
 	return st, nil
 }
 
+// addIdentity fills in who belongs to the cluster, and how they talk.
+func (n *instance) addIdentity(st *control.Status) {
+	for _, p := range n.roster.all() {
+		st.Nodes = append(st.Nodes, control.Node{Node: p.Node, Address: p.Addr, Connected: p.Node == n.cfg.ID || n.links.connected(p.Node)})
+	}
+	if n.cfg.Listen != "" {
+		st.Links = control.LinksPlain
+	}
+	if n.creds != nil {
+		until := n.creds.Certificate().NotAfter
+		st.Certificate = &until
+		if !n.data.whose.Insecure {
+			st.Links = control.LinksTLS
+		}
+	}
+}
+
 // addEngine fills in what the engine knows.
 func (n *instance) addEngine(st *control.Status, engine *shards.Status) {
 	if !engine.Open && st.Phase == control.Serving {
 		st.Phase, st.Reason = control.Waiting, n.waitingFor() // mounted, but calls wait
 	}
-	addresses := n.cfg.addresses()
+	addresses := n.roster.others()
 	addresses[n.cfg.ID] = n.cfg.Listen
 	st.View = engine.View.ID
 	var replicas []ids.NodeID
@@ -75,6 +100,9 @@ func (n *instance) addEngine(st *control.Status, engine *shards.Status) {
 		st.Members = append(st.Members, control.Member{
 			Node: m.Node, Address: addresses[m.Node], Connected: m.Node == n.cfg.ID || n.links.connected(m.Node),
 		})
+	}
+	for i := range st.Nodes {
+		st.Nodes[i].InView = engine.View.Rank(st.Nodes[i].Node) >= 0
 	}
 	for _, g := range engine.Groups {
 		st.Groups = append(st.Groups, control.Group{

@@ -173,7 +173,8 @@ func originKey(node ids.NodeID) string {
 	return metaOrigin + string(binary.BigEndian.AppendUint32(nil, uint32(node)))
 }
 
-// answer tells those who submitted the operations here.
+// answer tells those who submitted the operations here. What was delivered between two views is answered when the next
+// one opens: until then a node that is left out may answer reads without it.
 func (n *Node) answer(o *order, recs []record.Record, results []Result) {
 	n.mu.Lock()
 	for i, r := range recs {
@@ -181,7 +182,11 @@ func (n *Node) answer(o *order, recs []record.Record, results []Result) {
 		if h.Origin == n.cfg.Self.Node && h.Incarnation == n.cfg.Self.Incarnation && o.calls.len() > 0 {
 			if call := *o.calls.front(); call.counter == h.Counter {
 				o.calls.pop()
-				call.finish(results[i], nil)
+				if n.view != nil && n.view.open {
+					call.finish(results[i], nil)
+				} else {
+					n.held = append(n.held, heldAnswer{call, results[i]})
+				}
 			}
 		}
 	}
@@ -194,6 +199,12 @@ func (n *Node) answer(o *order, recs []record.Record, results []Result) {
 			}
 		}
 	}
+}
+
+// heldAnswer is what a call is to be told when a view opens.
+type heldAnswer struct {
+	call   *Call
+	result Result
 }
 
 // recover brings the index up to the end of the log.

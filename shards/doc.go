@@ -23,8 +23,11 @@
 // Invariants
 //
 //	G1  every replica applies the same operations in the same order at the same timestamps.
-//	G2  a read of the present answers after everything acknowledged when it came is applied.
-//	G3  a read at T answers only when nothing at or before T can come, now or in a later life.
+//	G2  a read of the present answers after everything acknowledged when it came is applied, and only while no view
+//	    without this node can be open (a lease): answers and reads of what was delivered between two views wait
+//	    until the leases on the first one are over.
+//	G3  a read at T answers only when nothing at or before T can come, now or in a later life, and what it shows is
+//	    persisted by every member.
 //	G4  an operation is applied once: it carries its origin, incarnation and counter, and a view passes
 //	    on to the next what it did not deliver.
 //	G5  a message is in the log before it is in the index, and in the index before anyone is told.

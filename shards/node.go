@@ -2,6 +2,7 @@ package shards
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -146,6 +147,7 @@ type Node struct {
 	room     chan struct{} // closed and replaced when there may be room, a view, or the end
 	closed   bool
 	waiters  []*waiter
+	held     []heldAnswer
 	floor    hlc.Timestamp // moments up to here may have been answered about
 }
 
@@ -327,6 +329,9 @@ func (n *Node) Close() {
 		}
 		o.calls = queue[*Call]{}
 	}
+	for _, h := range n.held {
+		h.call.finish(Result{}, gone)
+	}
 	for _, w := range n.waiters {
 		w.finish(gone)
 	}
@@ -337,7 +342,12 @@ func (n *Node) Close() {
 // fail stops this replica: it must not acknowledge anything any more.
 func (n *Node) fail(err error) {
 	if n.failed.CompareAndSwap(nil, &err) {
-		n.log.Error("this replica stops", "err", err)
+		var cut *CutError
+		if errors.As(err, &cut) {
+			n.log.Warn("this replica starts anew", "why", err)
+		} else {
+			n.log.Error("this replica stops", "err", err)
+		}
 		n.fatal <- err
 	}
 }

@@ -241,7 +241,7 @@ func (n *Node) onSynced(lsn versionlog.LSN, err error) {
 		if o.unsynced.len() > 0 {
 			n.startWaiting(o)
 		}
-		if ver != 0 && n.view != nil && ver.View() == n.view.ID && !n.view.trim {
+		if ver != 0 && n.view != nil && n.view.open && ver.View() == n.view.ID {
 			o.mc.SetPersisted(multicast.Seq(ver.Seq()))
 		}
 	}

@@ -134,6 +134,7 @@ func (n *Node) deliverTrim(t *views.Trim) bool {
 	if v.trim {
 		return true
 	}
+	n.lease.Store(0) // what is applied now must not be seen before the next view is open
 	if t.View != v.ID || len(t.Upto) != len(n.orders) {
 		n.fail(errs.New(errs.Corrupt, "view %d is to end with a trim of view %d with %d groups", v.ID, t.View, len(t.Upto)))
 		return false
@@ -196,7 +197,7 @@ func (n *Node) activate(view views.View) {
 			return
 		}
 		o.mc = mc
-		o.setDurable(o.last) // every member synced its log before the view was committed
+		o.stalled = nil // the others delivered it; it was fetched
 		pos := uint64(ids.MakeVersion(view.ID, 0))
 		o.acked.Store(pos)
 		o.reached.Store(pos)
@@ -243,6 +244,7 @@ func (n *Node) open() {
 	defer n.mu.Unlock()
 	own := n.origins[n.cfg.Self.Node]
 	for _, o := range n.orders {
+		o.setDurable(o.last) // every member synced its log before it installed the view
 		o.outbox = o.mc.Outbox()
 		for _, r := range o.unsent {
 			h := r.Header()
@@ -259,6 +261,10 @@ func (n *Node) open() {
 		o.unsent = nil
 	}
 	n.view.open = true
+	for _, h := range n.held {
+		h.call.finish(h.result, nil)
+	}
+	n.held = nil
 	n.beat = 0 // the others wait for a sign of life before they read
 	n.openRoomLocked()
 	n.notify()

@@ -102,6 +102,10 @@ func (c *Core) onPrepare(from ids.NodeID, b Ballot) {
 	if c.phase == active || b.Node != from || b.Compare(c.durable.Promised) <= 0 || c.leaderOf(c.clique()) != from {
 		return
 	}
+	if c.phase != seeking && c.ballot.Node != from {
+		c.attempt++ // whoever led before must not wait for this node, nor count on it
+		c.tell()
+	}
 	c.durable.Promised = b
 	c.persist()
 	c.phase, c.ballot = promised, b

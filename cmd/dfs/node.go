@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"dfs/errs"
@@ -16,7 +18,8 @@ import (
 
 const nodeHelp = `Run one node of a cluster in the foreground, until SIGINT or SIGTERM.
 
-The configuration comes from a file, from flags, or both: a flag wins over the file. A complete file:
+The data directory that dfs init or dfs join has made has its configuration in it: dfs node --data DIR is all there is to
+say. Otherwise the configuration comes from a file, from flags, or both: a flag wins over the file. A complete file:
 
   cluster = "photos"           # the same on all nodes
   id = 1                       # this node's number, never given to another
@@ -29,8 +32,9 @@ The configuration comes from a file, from flags, or both: a flag wins over the f
   max_clock_skew = "500ms"     # nodes whose clocks differ by more refuse each other
   memory = "384MiB"            # soft limit of this process
   log_level = "info"           # debug, info, warn, error
+  insecure = true              # links to other machines in the clear: only where certificates are not wanted
 
-  [peers]                      # all other nodes; this one may be among them
+  [peers]                      # all other nodes, where dfs init and dfs join were not used
   2 = "10.0.0.2:7940"
   3 = "10.0.0.3:7940"`
 
@@ -41,13 +45,19 @@ func newNode(e *env) *cobra.Command {
 		Use:   "node",
 		Short: "Run one node of a cluster",
 		Long:  nodeHelp,
-		Example: `  dfs node --config /etc/dfs.toml
-  dfs node --id 1 --listen 10.0.0.1:7940 --peer 2=10.0.0.2:7940 --peer 3=10.0.0.3:7940 --data /var/lib/dfs --mount /mnt/dfs`,
+		Example: `  dfs node --data /var/lib/dfs
+  dfs node --config /etc/dfs.toml
+  dfs node --id 1 --listen 127.0.0.1:7941 --peer 2=127.0.0.1:7942 --peer 3=127.0.0.1:7943 --data /var/lib/dfs --mount /mnt/dfs`,
 		Args: needArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var c node.Config
 			if file == "" && !cmd.Flags().Changed("data") {
-				return usageError("for example: "+firstExample(cmd), "dfs node needs --config FILE, or --data and what else the node needs")
+				return usageError("for example: "+firstExample(cmd), "dfs node needs --data DIRECTORY or --config FILE")
+			}
+			if own := filepath.Join(flags.config.Data, node.ConfigName); file == "" {
+				if _, err := os.Stat(own); err == nil {
+					file = own
+				}
 			}
 			if file != "" {
 				var err error
@@ -61,8 +71,9 @@ func newNode(e *env) *cobra.Command {
 			return e.serve(cmd.Context(), c, "")
 		},
 	}
-	cmd.Flags().StringVar(&file, "config", "", "configuration `file` (TOML)")
+	cmd.Flags().StringVar(&file, "config", "", "configuration `file` (TOML; default: node.toml in the data directory, if there is one)")
 	flags.register(cmd.Flags())
+	cmd.AddCommand(newNodeLeave(e), newNodeRemove(e), newNodeReplace(e))
 	return cmd
 }
 
@@ -82,6 +93,7 @@ func (f *nodeFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.config.Mount, "mount", "", "mount point")
 	set.IntVar(&f.config.Shards, "shards", 0, "number of data shards, for a new data directory")
 	set.StringVar(&f.config.Consistency, "consistency", "", "causal or strict")
+	set.BoolVar(&f.config.Insecure, "insecure", false, "talk to nodes on other machines in the clear")
 	set.StringVar(&f.config.LogLevel, "log-level", "", "debug, info, warn or error")
 }
 
@@ -101,6 +113,9 @@ func (f *nodeFlags) apply(set *pflag.FlagSet, c *node.Config) error {
 	}
 	if set.Changed("shards") {
 		c.Shards = f.config.Shards
+	}
+	if set.Changed("insecure") {
+		c.Insecure = f.config.Insecure
 	}
 	if set.Changed("peer") {
 		c.Peers = map[string]string{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,6 +74,13 @@ func TestScripts(t *testing.T) {
 						ts.Fatalf("dfs %q does not print %s", args[1:], want)
 					}
 				}
+			},
+			// address NAME: set NAME to an address on loopback where nobody listens.
+			"address": func(ts *testscript.TestScript, _ bool, args []string) {
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				ts.Check(err)
+				ts.Setenv(args[0], l.Addr().String())
+				ts.Check(l.Close())
 			},
 			// die DIR: kill the node of the data directory with SIGKILL.
 			"die": func(ts *testscript.TestScript, _ bool, args []string) {

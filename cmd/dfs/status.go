@@ -119,6 +119,11 @@ func statusText(st *control.Status) string {
 	line("log\t%s, %s of it not yet on disk; %s reserved in %d segments, %s free", bytesText(int64(st.Log.End)),
 		bytesText(int64(st.Log.End-st.Log.Durable)), bytesText(st.Log.Bytes), st.Log.Segments, bytesText(st.Log.Free))
 	line("memory\t%s resident, %s heap, soft limit %s", bytesText(st.Memory.Resident), bytesText(st.Memory.Heap), bytesText(st.Memory.Limit))
+	if st.Certificate != nil {
+		line("links\t%s, certificate until %s", linksText(st.Links), st.Certificate.UTC().Format("2006-01-02"))
+	} else if st.Links != "" {
+		line("links\t%s", linksText(st.Links))
+	}
 	if st.View == 0 {
 		line("view\tnone yet")
 	} else {
@@ -126,6 +131,13 @@ func statusText(st *control.Status) string {
 	}
 	w.Flush()
 
+	if len(st.Nodes) > 1 {
+		line("\nNODE\tADDRESS\tIS")
+		for _, n := range st.Nodes {
+			line("%d\t%s\t%s", n.Node, n.Address, nodeText(n, st.Node))
+		}
+		w.Flush()
+	}
 	if len(st.Subgroups) > 0 {
 		line("\nSUBGROUP\tREPLICAS\tORDER\tDELIVERED\tPERSISTED\tREADABLE UP TO")
 		for _, s := range st.Subgroups {
@@ -141,6 +153,28 @@ func statusText(st *control.Status) string {
 		w.Flush()
 	}
 	return b.String()
+}
+
+func linksText(links string) string {
+	if links == control.LinksTLS {
+		return "mutual TLS 1.3"
+	}
+	return "not encrypted"
+}
+
+// nodeText says how a configured node is, as far as this one knows.
+func nodeText(n control.Node, self ids.NodeID) string {
+	text := "not connected"
+	switch {
+	case n.Node == self:
+		text = "this node"
+	case n.Connected:
+		text = "connected"
+	}
+	if n.InView {
+		return text + ", in the view"
+	}
+	return text + ", not in the view"
 }
 
 func orNone(s string) string {

@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -82,6 +83,9 @@ func (f *Fabric) greet(nc net.Conn, peer ids.NodeID) error {
 		return fmt.Errorf("handshake: %w", err)
 	}
 	g, err := readGreeting(nc)
+	if refusedByTLS(err) {
+		err = errs.Wrap(errs.AccessDenied, err, "node %d does not accept this node's certificate, its log says why", peer)
+	}
 	if err == nil {
 		err = f.judge(nc, g, peer)
 	}
@@ -90,6 +94,13 @@ func (f *Fabric) greet(nc net.Conn, peer ids.NodeID) error {
 		return err
 	}
 	return writeGreeting(nc, greeting{shakeReady, f.cfg.Self, peer, nil})
+}
+
+// refusedByTLS reports whether the other end ended a TLS connection because of what this one showed. The dialer
+// learns that only when it reads.
+func refusedByTLS(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
 }
 
 // welcome shakes hands on a connection that came in, and returns who it is. With an error the peer may

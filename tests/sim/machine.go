@@ -223,8 +223,9 @@ func (m *machine) recovered() int {
 // an Append that failed any part may have been written.
 func (m *machine) scan(log *versionlog.Log) (n int, err error) {
 	order := m.w.order
+	m.diverged = false
 	err = log.Scan(0, func(_ versionlog.LSN, r record.Record) error {
-		if r.Kind() == record.Op {
+		if m.diverged = m.diverged || r.Kind() == record.Op && order.lost(n, r); r.Kind() == record.Op && !m.diverged {
 			order.found(m, n, r)
 			n++
 		}
@@ -315,7 +316,7 @@ func (m *machine) cut(after ids.Version) {
 	m.w.count.cuts++
 	place := m.w.order.ofVersion(after)
 	if !m.diverged {
-		m.w.fail("W4: node %d is to cut its log after %v, at %d of %d", m.id, after, place, m.pos)
+		m.w.order.cut(m, place)
 	}
 	m.end()
 	if err := versionlog.Cut(versionlog.Config{Dir: m.disk, SegmentSize: m.w.segmentSize}, after); err != nil && !m.sick {
@@ -350,6 +351,9 @@ func (m *machine) startSync() {
 // tell checks what the node says that it has applied: every operation that succeeded, in order, when it can be
 // read (G5).
 func (m *machine) tell(sub ids.Subgroup, origin ids.NodeID, op []byte) {
+	if m.diverged {
+		return
+	}
 	o := m.w.order
 	o.run(m.pos)
 	for m.told < m.pos && o.entries[m.told].kind != errs.OK {

@@ -49,9 +49,10 @@ type order struct {
 	place   map[opID]int
 	last    map[ids.NodeID]opID
 	model   *model
-	modeled int   // entries that the model has applied
-	safe    int   // entries before this were said to be persisted everywhere: no failure may take them
-	cuts    []int // where power failures have cut the order, one after the other
+	modeled int        // entries that the model has applied
+	safe    int        // entries before this were said to be persisted everywhere: no failure may take them
+	over    ids.ViewID // views before this one were given up, with what only others had of them
+	cuts    []int      // where power failures have cut the order, one after the other
 }
 
 func newOrder(w *world) *order {
@@ -60,6 +61,12 @@ func newOrder(w *world) *order {
 
 // appended notes that machine m has r in its log, at the next place.
 func (o *order) appended(m *machine, r record.Record) {
+	if v := r.Header().Version.View(); v < o.over && (m.pos == len(o.entries) || !o.entries[m.pos].is(r)) {
+		m.diverged = true // nobody who goes on has this
+	}
+	if m.diverged {
+		return
+	}
 	o.found(m, m.pos, r)
 	m.pos++
 }
@@ -69,6 +76,7 @@ func (o *order) found(m *machine, place int, r record.Record) {
 	h := r.Header()
 	id := opID{h.Origin, h.Incarnation, h.Counter}
 	if place < len(o.entries) && o.superseded(m, place, h.Version) {
+		o.over = max(o.over, m.ringView)
 		o.lose(m, place)
 	}
 	if place < len(o.entries) {
@@ -88,7 +96,7 @@ func (o *order) found(m *machine, place int, r record.Record) {
 		o.w.fail("W2: node %d appends %v after %v (%v)", m.id, id, last, ok)
 	}
 	if t := o.w.reads.answered; h.Timestamp <= t {
-		o.w.fail("W8: node %d appends %v at %d, but %d was answered about", m.id, id, h.Timestamp, t)
+		o.w.fail("W8: node %d appends %v, version %v, at %d, but %d was answered about; over %d, ring %d", m.id, id, h.Version, h.Timestamp, t, o.over, m.ringView)
 	}
 	o.last[id.node] = id
 	o.place[id] = len(o.entries)
@@ -159,12 +167,41 @@ func (o *order) superseded(m *machine, place int, v ids.Version) bool {
 	return m.node != nil && m.ringView > 0 && v.View() == m.ringView && o.entries[place].version.View() < v.View()
 }
 
+// cut checks that m may be told to forget what it has from a place on.
+func (o *order) cut(m *machine, place int) {
+	for _, peer := range o.w.machines {
+		if peer.node != nil && peer.ringView > 0 && peer.ringView+1 >= o.w.newest() && !peer.diverged && peer.pos > place && peer.pos < len(o.entries) {
+			o.w.fail("W4: node %d is to cut its log at %d, and node %d goes on with %d", m.id, place, peer.id, peer.pos)
+		}
+	}
+	o.over = max(o.over, o.w.newest())
+	o.lose(m, place)
+}
+
+// goesOn takes off what a machine lacks that shows the state of a later view.
+func (o *order) goesOn(m *machine) {
+	if m.pos < len(o.entries) && o.entries[m.pos].version.View() < m.ringView && !m.diverged {
+		o.over = max(o.over, m.ringView)
+		o.lose(m, m.pos)
+	}
+}
+
+// lost reports whether a record that a log has at a place is not of the order any more: a later view went on without it.
+func (o *order) lost(place int, r record.Record) bool {
+	v := r.Header().Version
+	if place < len(o.entries) {
+		return !o.entries[place].is(r) && o.entries[place].version.View() > v.View()
+	}
+	return v.View() < o.over || place > 0 && o.entries[len(o.entries)-1].version.View() > v.View()
+}
+
 // lose takes off what nobody has any more, or nobody who goes on.
 func (o *order) lose(m *machine, held int) {
 	if held == len(o.entries) {
 		return
 	}
 	for _, m := range o.w.machines {
+		m.claimed = min(m.claimed, held)
 		if m.pos > held {
 			m.pos, m.diverged = held, true
 		}
@@ -200,6 +237,9 @@ func (o *order) left(place, cuts int) int {
 
 // result checks what a call answered (W6).
 func (o *order) result(m *machine, id opID, kind errs.Kind, body []byte, t hlc.Timestamp, v ids.Version) {
+	if m.diverged {
+		return
+	}
 	place, ok := o.place[id]
 	if !ok || place >= m.pos {
 		o.w.fail("W6: the call of %v is over, but node %d has not delivered it", id, m.id)

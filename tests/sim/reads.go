@@ -51,6 +51,9 @@ func (r *reads) now(m *machine, sub ids.Subgroup, reader index.Reader, floor int
 	if m.pos < floor {
 		r.w.fail("W7: node %d answers a read with %d operations, %d were over before it was asked", m.id, m.pos, floor)
 	}
+	if m.diverged {
+		return // it was answered before a view without this machine began
+	}
 	r.compare("W7", m, sub, reader, r.w.order.timeAt(m.pos), rng)
 	r.history(m, sub, rng)
 	r.over(m.pos)
@@ -59,6 +62,7 @@ func (r *reads) now(m *machine, sub ids.Subgroup, reader index.Reader, floor int
 // at checks an answer about a moment, and remembers it.
 func (r *reads) at(m *machine, sub ids.Subgroup, reader index.Reader, t hlc.Timestamp, rng *rand.Rand) {
 	r.answered = max(r.answered, t)
+	r.w.order.goesOn(m)
 	if place := r.w.order.upTo(t); m.pos < place {
 		r.w.fail("W8: node %d answers about %d with %d operations, there are %d", m.id, int64(t), m.pos, place)
 	}
@@ -219,7 +223,11 @@ func (r *reads) synced(m *machine, counter uint64, place int, rng *rand.Rand) {
 		place = max(place, at+1)
 	}
 	o.safe = max(o.safe, place)
+	view := r.w.views[m.ringView]
 	for _, peer := range r.w.machines {
+		if view.Rank(peer.id) < 0 {
+			continue
+		}
 		peer.claimed = max(peer.claimed, place)
 		if rng.IntN(8) == 0 {
 			r.persisted("W4", peer, place)

@@ -24,6 +24,9 @@ func (w *world) comeToRest() {
 		w.lastWords(m)
 	}
 	w.finish("end of the last calls")
+	if w.rng.IntN(3) == 0 {
+		w.backInTime()
+	}
 	w.settled()
 	for _, m := range w.machines {
 		w.compareAll(m)
@@ -53,6 +56,25 @@ func (w *world) lastWords(m *machine) {
 			w.fail("W9: node %d of an idle cluster takes more than %v for a %s", m.id, w.now()-began, ask.what)
 		}
 	}
+}
+
+// backInTime ends all processes and starts them with clocks that are late: what was asked about must stay (W8).
+func (w *world) backInTime() {
+	asked := pick(w.rng, w.machines...) // the others learn of it from the next view
+	newClient(asked, 98).past(ids.Namespace, asked.physical())
+	w.finish("end of the question")
+	for _, m := range w.machines {
+		m.crash(false)
+		m.offset = -clockBound
+	}
+	for _, m := range w.machines {
+		m.start()
+	}
+	w.finish("start with late clocks")
+	for _, m := range w.machines {
+		newClient(m, 98).submit(ids.Namespace, namespace.Create{Parent: ids.RootIno, Name: "late", Mode: 0o100644}.Encode(), nil, true)
+	}
+	w.finish("end of calls with late clocks")
 }
 
 // settled checks that everything is persisted everywhere after a while, though nobody asks for it.

@@ -84,6 +84,14 @@ func (w *world) note(node ids.NodeID, what string, a, b uint64) {
 	w.trace.add(happening{w.now(), node, what, a, b})
 }
 
+// newest returns the newest view that was installed anywhere.
+func (w *world) newest() (newest ids.ViewID) {
+	for v := range w.views {
+		newest = max(newest, v)
+	}
+	return newest
+}
+
 // failure is what a referee says.
 type failure struct{ text string }
 

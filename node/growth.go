@@ -1,0 +1,123 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"time"
+
+	"dfs/advice"
+	"dfs/control"
+	"dfs/errs"
+	"dfs/fusefs"
+	"dfs/identity"
+	"dfs/ids"
+)
+
+// DefaultLifetime is how long a token can be used.
+const DefaultLifetime = time.Hour
+
+// makeToken answers control.CommandToken.
+func (n *instance) makeToken(req control.Request) (control.Response, error) {
+	if n.admission == nil {
+		err := errs.New(errs.NotSupported, "cluster %q has no authority: its nodes are named in their configuration files", n.cfg.Cluster)
+		return control.Response{}, advice.Add(err, "a cluster that others can join is made with: dfs init --help")
+	}
+	if req.Node != 0 {
+		if err := n.checkGone(req.Node, "stop it, or wait until it is gone"); err != nil {
+			return control.Response{}, err
+		}
+	}
+	lifetime := time.Duration(req.Lifetime) * time.Second
+	if req.Lifetime < 0 || req.Lifetime > int64(365*24*time.Hour/time.Second) {
+		lifetime = 0 // refused where the limits are
+	}
+	token, err := n.admission.newToken(lifetime, req.Node)
+	if err == nil {
+		n.log.Info("made a token", "expires", n.clock().Add(lifetime).UTC().Format(time.RFC3339), "replaces", req.Node)
+	}
+	return control.Response{Token: token}, err
+}
+
+// checkGone wants a node that belongs to the cluster, and to which there is no connection.
+func (n *instance) checkGone(node ids.NodeID, hint string) error {
+	if _, ok := n.roster.others()[node]; !ok && node != n.cfg.ID {
+		return advice.Add(errs.New(errs.NotFound, "the cluster has no node %d", node), "dfs status --data %s", advice.Quote(n.cfg.Data))
+	}
+	if node == n.cfg.ID || n.links.connected(node) {
+		return advice.Add(errs.New(errs.Busy, "node %d is running", node), "%s", hint)
+	}
+	return nil
+}
+
+// removeOther answers control.CommandRemove.
+func (n *instance) removeOther(ctx context.Context, req control.Request) error {
+	if !req.Force {
+		err := n.checkGone(req.Node, "on that machine: dfs node leave   (or here: --force, if it must not be trusted any more)")
+		if err != nil {
+			return err
+		}
+	}
+	if err := removeNode(ctx, n.changeConfig, req.Node); err != nil {
+		return err
+	}
+	n.log.Info("removed a node", "removed", req.Node)
+	return nil
+}
+
+// farewell is a request to leave; the answer goes to done.
+type farewell struct {
+	ctx  context.Context
+	done chan error
+}
+
+// askToLeave answers control.CommandLeave: the goroutine that serves does it.
+func (n *instance) askToLeave(ctx context.Context) error {
+	if len(n.roster.all()) < 2 {
+		err := errs.New(errs.NotPermitted, "node %d is the last one: without it there is no cluster", n.cfg.ID)
+		return advice.Add(err, "stop it instead; its data directory is all there is")
+	}
+	f := farewell{ctx, make(chan error, 1)}
+	select {
+	case n.farewells <- f:
+	case <-ctx.Done():
+		return errs.New(errs.Unavailable, "the node does not serve yet: %s", n.waitingFor())
+	}
+	select {
+	case err := <-f.done:
+		return err
+	case <-ctx.Done():
+		return errs.New(errs.Unavailable, "the node has not left yet; dfs status shows how it is")
+	}
+}
+
+// leave takes the mount away, waits until the others have on their disks what this node did, and takes the node out
+// of the configuration. If that fails the node goes on, with its mount.
+func (n *instance) leave(ctx context.Context, server **fusefs.Server) error {
+	if *server != nil {
+		if err := (*server).Unmount(false); err != nil {
+			if errors.Is(err, errs.Busy) {
+				err = advice.Add(err, "see who uses it: fuser -vm %s", advice.Quote(n.cfg.Mount))
+			}
+			return err
+		}
+		*server = nil
+	}
+	err := n.engine.Sync(ctx)
+	if err == nil {
+		err = removeNode(ctx, n.changeConfig, n.cfg.ID)
+	}
+	if err == nil {
+		when := n.clock().UTC().Format(time.RFC3339)
+		n.log.Info("this node has left the cluster")
+		return replaceFile(filepath.Join(n.data.Path, leftName), []byte(when+"\n"))
+	}
+	again, mounting := n.mount()
+	*server = again
+	return errors.Join(err, mounting)
+}
+
+// changeConfig has the engine change the configuration.
+func (n *instance) changeConfig(ctx context.Context, change func([]identity.Peer) []identity.Peer) error {
+	return errs.New(errs.NotSupported, "the configuration of this cluster cannot be changed")
+}
