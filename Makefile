@@ -6,8 +6,13 @@ SHELL := /bin/bash
 # A freshly unpacked Go is found without being on PATH.
 export PATH := $(PATH):/usr/local/go/bin:/usr/lib/go/bin
 
-# bin/dfs is one static file. The race detector alone needs C.
+# bin/dfs is one static file, unless the headers of rdma-core are here: then it is built with C and speaks to RDMA
+# adapters, looks for their library when it runs, and goes without where that is missing. VERBS= leaves it out.
+# Else only the race detector needs C.
 export CGO_ENABLED ?= 0
+VERBS ?= $(if $(and $(wildcard /usr/include/infiniband/verbs.h),$(shell command -v cc)),1)
+verbs_build := $(if $(VERBS),CGO_ENABLED=1)
+verbs_tags := $(if $(VERBS),-tags "verbs netgo osusergo")
 
 REVISION := $(shell git describe --always --dirty 2>/dev/null)
 SEEDS ?= 500
@@ -24,7 +29,7 @@ help: ## list the targets
 
 build: prepare ## build bin/dfs
 	@mkdir -p bin
-	go build -trimpath -ldflags '-X main.revision=$(REVISION)' -o bin/dfs ./cmd/dfs
+	$(verbs_build) go build -trimpath $(verbs_tags) -ldflags '-X main.revision=$(REVISION)' -o bin/dfs ./cmd/dfs
 
 demo: build ## start three nodes, show the tour of the README, stop them
 	@scripts/prepare fuse
@@ -74,6 +79,7 @@ lint: prepare ## go vet, staticcheck, gofmt
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'dfs: hint: gofmt -w the files above'; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
+	$(if $(VERBS),CGO_ENABLED=1 go vet -tags verbs ./fabric/verbs)
 
 fuzz: prepare ## fuzz every decoder for FUZZTIME=10s
 	@for p in $$(go list ./...); do \
