@@ -116,7 +116,7 @@ func (n *instance) connect(listener net.Listener, events fabric.Events) (network
 		},
 	}
 	n.secure(&cfg)
-	return tcp.New(cfg)
+	return n.transport(cfg)
 }
 
 // secure has the links encrypted where the cluster has an authority, and lets others join.

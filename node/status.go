@@ -55,6 +55,7 @@ func (n *instance) status(ctx context.Context) (*control.Status, error) {
 	if phase == control.Waiting {
 		st.Reason = n.waitingFor()
 	}
+	addLinks(st, n.fab)
 	st.Log.Bytes, st.Log.Segments = n.vlog.Size()
 	st.Log.End, st.Log.Durable = uint64(n.vlog.End()), uint64(n.vlog.Durable())
 	_, free := n.space.sizes()

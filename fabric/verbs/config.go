@@ -24,6 +24,8 @@ const (
 type Config struct {
 	TCP  tcp.Config
 	Mode Mode
+	// Why is what Links says of a link where Mode is Off; a default names the configuration.
+	Why string
 	// Device is the name of the adapter to use, "" for the first that fits, above all one that has the
 	// address that TCP.Listener listens on.
 	Device string

@@ -1,6 +1,7 @@
 package verbs
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"runtime"
@@ -78,7 +79,7 @@ func New(cfg Config) (*Fabric, error) {
 		return nil, err
 	}
 	if cfg.Mode == Off {
-		f.devWhy = `configured: fabric = "tcp"`
+		f.devWhy = cmp.Or(cfg.Why, `configured: fabric = "tcp"`)
 		return f, nil
 	}
 	if f.dev, err = cfg.find(cfg); err != nil {
