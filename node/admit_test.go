@@ -459,3 +459,17 @@ func TestDamagedKeys(t *testing.T) {
 		t.Errorf("a token without the key: %v", err)
 	}
 }
+
+// A node that moved is expected elsewhere; two cannot be at one address.
+func TestMove(t *testing.T) {
+	s := &assembly{nodes: []identity.Peer{{Node: 1, Addr: "a:1"}, {Node: 2, Addr: "b:1"}}}
+	if err := moveNode(t.Context(), s.change, identity.Peer{Node: 2, Addr: "c:1"}); err != nil || s.nodes[1].Addr != "c:1" {
+		t.Errorf("%v, %v", err, s.nodes)
+	}
+	if err := moveNode(t.Context(), s.change, identity.Peer{Node: 2, Addr: "a:1"}); errs.KindOf(err) != errs.Exists {
+		t.Errorf("to another's address: %v", err)
+	}
+	if err := moveNode(t.Context(), s.change, identity.Peer{Node: 3, Addr: "d:1"}); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("nobody: %v", err)
+	}
+}

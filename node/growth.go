@@ -76,6 +76,21 @@ func (n *instance) removeOther(ctx context.Context, req control.Request) error {
 	return nil
 }
 
+// move answers control.CommandMove: a node has another address.
+func (n *instance) move(ctx context.Context, to identity.Peer) error {
+	if n.creds == nil {
+		return errFixed(n.cfg.Cluster)
+	}
+	if err := checkDialable(to.Addr); err != nil {
+		return err
+	}
+	if err := moveNode(ctx, n.changeConfig, to); err != nil {
+		return err
+	}
+	n.log.Info("a node has another address", "moved", to.Node, "address", to.Addr)
+	return nil
+}
+
 // farewell is a request to leave; the answer goes to done.
 type farewell struct {
 	ctx  context.Context

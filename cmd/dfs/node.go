@@ -75,7 +75,7 @@ func newNode(e *env) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration `file` (TOML; default: node.toml in the data directory, if there is one)")
 	flags.register(cmd.Flags())
-	cmd.AddCommand(newNodeLeave(e), newNodeRemove(e), newNodeReplace(e))
+	cmd.AddCommand(newNodeLeave(e), newNodeRemove(e), newNodeReplace(e), newNodeMove(e))
 	return cmd
 }
 
