@@ -20,7 +20,7 @@ SEED ?=
 BENCHTIME ?= 1s
 FUZZTIME ?= 10s
 
-.PHONY: help build demo test check unit race cluster sim mutants bench lint fuzz clean prepare prepare-race
+.PHONY: help build demo test check unit race cluster posix sim mutants bench lint fuzz clean prepare prepare-race
 
 help: ## list the targets
 	@printf 'usage: make TARGET\n\n'
@@ -37,7 +37,7 @@ demo: build ## start three nodes, show the tour of the README, stop them
 
 test: ## everything that must pass before a commit, below 10 minutes on 2 cores
 	@failed=; \
-	for part in build lint unit race sim cluster; do \
+	for part in build lint unit race sim cluster posix; do \
 		began=$$SECONDS; \
 		if $(MAKE) --no-print-directory $$part; then \
 			echo "--- $$part passed in $$((SECONDS - began)) s"; \
@@ -51,7 +51,7 @@ test: ## everything that must pass before a commit, below 10 minutes on 2 cores
 check: test demo mutants ## all that CI does
 
 unit: prepare ## tests of the packages, and the rules of the house
-	go test -timeout 5m $$(go list ./... | grep -v -e /tests/cluster -e /tests/sim)
+	go test -timeout 5m $$(go list ./... | grep -v -e /tests/cluster -e /tests/posix -e /tests/sim)
 
 # The pure cores have nothing that could race.
 CONCURRENT := ./bench/... ./cmd/... ./control/... ./devcluster/... ./fabric/... ./fusefs/... ./index/... ./node/... ./nvm/... ./shards/... ./versionlog/...
@@ -62,6 +62,14 @@ race: prepare-race ## tests of the packages with goroutines under the race detec
 cluster: build ## tests of real clusters with real mounts
 	@scripts/prepare fuse git
 	DFS_BINARY=$(CURDIR)/bin/dfs go test -timeout 9m ./tests/cluster/...
+
+# Suites of others, if they are on the machine.
+SUITES := $(if $(PJDFSTEST),-pjdfstest=$(abspath $(PJDFSTEST))) $(if $(LTP),-ltp=$(abspath $(LTP))) $(if $(XFSTESTS),-xfstests=$(abspath $(XFSTESTS)))
+
+posix: build ## what programs may rely on, at three mounts; also PJDFSTEST=dir LTP=dir XFSTESTS=dir
+	@scripts/prepare fuse
+	DFS_BINARY=$(CURDIR)/bin/dfs go test -timeout 9m ./tests/posix
+	$(if $(strip $(SUITES)),DFS_BINARY=$(CURDIR)/bin/dfs go test -v -timeout 240m -run '^Test(Pjdfstest|LTP|Xfstests)$$$$' ./tests/posix -args $(SUITES))
 
 sim: prepare ## simulate whole clusters: SEEDS=500 from the first, or one with SEED=7
 	go test -v -timeout 60m ./tests/sim -args -seeds=$(SEEDS) $(if $(SEED),-seed=$(SEED))
