@@ -6,8 +6,13 @@ SHELL := /bin/bash
 # A freshly unpacked Go is found without being on PATH.
 export PATH := $(PATH):/usr/local/go/bin:/usr/lib/go/bin
 
-# bin/dfs is one static file. The race detector alone needs C.
+# bin/dfs is one static file, unless the headers of rdma-core are here: then it is built with C and speaks to RDMA
+# adapters, looks for their library when it runs, and goes without where that is missing. VERBS= leaves it out.
+# Else only the race detector needs C.
 export CGO_ENABLED ?= 0
+VERBS ?= $(if $(and $(wildcard /usr/include/infiniband/verbs.h),$(shell command -v cc)),1)
+verbs_build := $(if $(VERBS),CGO_ENABLED=1)
+verbs_tags := $(if $(VERBS),-tags "verbs netgo osusergo")
 
 REVISION := $(shell git describe --always --dirty 2>/dev/null)
 SEEDS ?= 500
@@ -15,7 +20,7 @@ SEED ?=
 BENCHTIME ?= 1s
 FUZZTIME ?= 10s
 
-.PHONY: help build demo test check unit race cluster sim mutants bench lint fuzz clean prepare prepare-race
+.PHONY: help build demo test check unit race cluster posix sim mutants bench lint fuzz clean prepare prepare-race
 
 help: ## list the targets
 	@printf 'usage: make TARGET\n\n'
@@ -24,7 +29,7 @@ help: ## list the targets
 
 build: prepare ## build bin/dfs
 	@mkdir -p bin
-	go build -trimpath -ldflags '-X main.revision=$(REVISION)' -o bin/dfs ./cmd/dfs
+	$(verbs_build) go build -trimpath $(verbs_tags) -ldflags '-X main.revision=$(REVISION)' -o bin/dfs ./cmd/dfs
 
 demo: build ## start three nodes, show the tour of the README, stop them
 	@scripts/prepare fuse
@@ -32,7 +37,7 @@ demo: build ## start three nodes, show the tour of the README, stop them
 
 test: ## everything that must pass before a commit, below 10 minutes on 2 cores
 	@failed=; \
-	for part in build lint unit race sim cluster; do \
+	for part in build lint unit race sim cluster posix; do \
 		began=$$SECONDS; \
 		if $(MAKE) --no-print-directory $$part; then \
 			echo "--- $$part passed in $$((SECONDS - began)) s"; \
@@ -46,7 +51,7 @@ test: ## everything that must pass before a commit, below 10 minutes on 2 cores
 check: test demo mutants ## all that CI does
 
 unit: prepare ## tests of the packages, and the rules of the house
-	go test -timeout 5m $$(go list ./... | grep -v -e /tests/cluster -e /tests/sim)
+	go test -timeout 5m $$(go list ./... | grep -v -e /tests/cluster -e /tests/posix -e /tests/sim)
 
 # The pure cores have nothing that could race.
 CONCURRENT := ./bench/... ./cmd/... ./control/... ./devcluster/... ./fabric/... ./fusefs/... ./index/... ./node/... ./nvm/... ./shards/... ./versionlog/...
@@ -57,6 +62,14 @@ race: prepare-race ## tests of the packages with goroutines under the race detec
 cluster: build ## tests of real clusters with real mounts
 	@scripts/prepare fuse git
 	DFS_BINARY=$(CURDIR)/bin/dfs go test -timeout 9m ./tests/cluster/...
+
+# Suites of others, if they are on the machine.
+SUITES := $(if $(PJDFSTEST),-pjdfstest=$(abspath $(PJDFSTEST))) $(if $(LTP),-ltp=$(abspath $(LTP))) $(if $(XFSTESTS),-xfstests=$(abspath $(XFSTESTS)))
+
+posix: build ## what programs may rely on, at three mounts; also PJDFSTEST=dir LTP=dir XFSTESTS=dir
+	@scripts/prepare fuse
+	DFS_BINARY=$(CURDIR)/bin/dfs go test -timeout 9m ./tests/posix
+	$(if $(strip $(SUITES)),DFS_BINARY=$(CURDIR)/bin/dfs go test -v -timeout 240m -run '^Test(Pjdfstest|LTP|Xfstests)$$$$' ./tests/posix -args $(SUITES))
 
 sim: prepare ## simulate whole clusters: SEEDS=500 from the first, or one with SEED=7
 	go test -v -timeout 60m ./tests/sim -args -seeds=$(SEEDS) $(if $(SEED),-seed=$(SEED))
@@ -74,6 +87,7 @@ lint: prepare ## go vet, staticcheck, gofmt
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'dfs: hint: gofmt -w the files above'; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
+	$(if $(VERBS),CGO_ENABLED=1 go vet -tags verbs ./fabric/verbs)
 
 fuzz: prepare ## fuzz every decoder for FUZZTIME=10s
 	@for p in $$(go list ./...); do \

@@ -27,12 +27,13 @@ const (
 	CommandToken  = "token"  // make a token to join with; Request.Lifetime, Request.Node; answer: Response.Token
 	CommandRemove = "remove" // take Request.Node out of the cluster
 	CommandLeave  = "leave"  // take the node itself out of the cluster, and stop
+	CommandMove   = "move"   // Request.Node listens on Request.Address now
 )
 
 // commands says how long the answer to each may take (C3). What changes the cluster needs the others' consent.
 var commands = map[string]time.Duration{
 	CommandStatus: Patience, CommandStop: Patience, CommandToken: Patience,
-	CommandRemove: LongPatience, CommandLeave: LongPatience,
+	CommandRemove: LongPatience, CommandLeave: LongPatience, CommandMove: LongPatience,
 }
 
 // Request is what a tool asks.
@@ -41,8 +42,9 @@ type Request struct {
 	Command  string `json:"command"`
 
 	Lifetime int64      `json:"lifetime,omitempty"` // of a token, in seconds
-	Node     ids.NodeID `json:"node,omitempty"`     // token: the number to take over, 0 for a new one; remove: whom
+	Node     ids.NodeID `json:"node,omitempty"`     // token: the number to take over, 0 for a new one; remove, move: whom
 	Force    bool       `json:"force,omitempty"`    // remove: also one that is there
+	Address  string     `json:"address,omitempty"`
 }
 
 // Response is the answer: an error, or what the command is to return.

@@ -57,7 +57,9 @@ type Node struct {
 	Node      ids.NodeID `json:"node"`
 	Address   string     `json:"address,omitempty"`
 	InView    bool       `json:"in_view"`
-	Connected bool       `json:"connected"` // the node itself counts as connected
+	Connected bool       `json:"connected"`           // the node itself counts as connected
+	Transport string     `json:"transport,omitempty"` // "tcp" or "verbs ADAPTER", while connected
+	Why       string     `json:"why,omitempty"`       // why not verbs, or why not connected
 }
 
 // Member is one node of the view.

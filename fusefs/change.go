@@ -175,6 +175,9 @@ func (f *filesystem) SetXAttr(cancel <-chan struct{}, in *fuse.SetXAttrIn, attr 
 	if uint32(len(data)) < in.Size {
 		return fuse.EINVAL // the request is shorter than it says
 	}
+	if !knownXattr(attr) {
+		return f.fail("setxattr", errs.NotSupported)
+	}
 	flags := namespace.XattrFlags(in.Flags) & (namespace.XattrCreate | namespace.XattrReplace)
 	if in.SetXAttrFlags&fuse.SETXATTR_ACL_KILL_SGID != 0 {
 		flags |= namespace.XattrKillSetgid
@@ -184,8 +187,21 @@ func (f *filesystem) SetXAttr(cancel <-chan struct{}, in *fuse.SetXAttrIn, attr 
 	}))
 }
 
+// knownXattr says whether an attribute is of a namespace of xattr(7) that is stored here.
+func knownXattr(name string) bool {
+	for _, prefix := range [...]string{"user.", "security.", "trusted."} {
+		if strings.HasPrefix(name, prefix) && len(name) > len(prefix) {
+			return true
+		}
+	}
+	return name == aclAccess || name == aclDefault
+}
+
 // RemoveXAttr is removexattr(2).
 func (f *filesystem) RemoveXAttr(cancel <-chan struct{}, h *fuse.InHeader, attr string) fuse.Status {
+	if !knownXattr(attr) {
+		return f.fail("removexattr", errs.NotSupported)
+	}
 	return f.fail("removexattr", f.changeInode(cancel, h, func(ino ids.Ino) []byte {
 		return namespace.RemoveXattr{Ino: ino, Name: attr}.Encode()
 	}))
@@ -204,13 +220,19 @@ func (f *filesystem) changeInode(cancel <-chan struct{}, h *fuse.InHeader, op fu
 
 // aclAccess is the access control list. @history has that of its directory: without it the permission bits would
 // say more than they mean.
-const aclAccess = "system.posix_acl_access"
+const (
+	aclAccess  = "system.posix_acl_access"
+	aclDefault = "system.posix_acl_default"
+)
 
 // GetXAttr is getxattr(2).
 func (f *filesystem) GetXAttr(cancel <-chan struct{}, h *fuse.InHeader, attr string, dest []byte) (uint32, fuse.Status) {
 	n, err := f.node(h.NodeId)
 	if err != nil {
 		return 0, f.fail("getxattr", err)
+	}
+	if !knownXattr(attr) {
+		return 0, f.fail("getxattr", errs.NotSupported)
 	}
 	if (n.sort == sortHistory || n.sort == sortTrail) && attr != aclAccess {
 		return 0, f.fail("getxattr", errs.NoAttribute)

@@ -168,6 +168,14 @@ func (f *filesystem) killPrivileges(ctx context.Context, n *node) {
 	}
 }
 
+// killUnlessRoot is killPrivileges for the requests with which the kernel does not say whether the caller may keep
+// them (CAP_FSETID): root may.
+func (f *filesystem) killUnlessRoot(ctx context.Context, n *node, uid uint32) {
+	if uid != 0 {
+		f.killPrivileges(ctx, n)
+	}
+}
+
 // Lseek finds data and holes.
 func (f *filesystem) Lseek(cancel <-chan struct{}, in *fuse.LseekIn, out *fuse.LseekOut) fuse.Status {
 	h := f.handles.get(in.Fh)
@@ -220,6 +228,7 @@ func (f *filesystem) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fus
 	}
 	ctx := f.caller(cancel, &in.InHeader)
 	defer ctx.end()
+	f.killUnlessRoot(ctx, h.n, in.Uid)
 	h.changed(runWrote)
 	_, err := f.do(ctx, f.store.DataShard(ino), op.Encode())
 	return f.fail("fallocate", err)
@@ -243,6 +252,7 @@ func (f *filesystem) CopyFileRange(cancel <-chan struct{}, in *fuse.CopyFileRang
 	op := objects.Clone{Src: src.n.ino, SrcOff: int64(in.OffIn), Dst: dst.n.ino, DstOff: int64(in.OffOut), Len: int64(min(in.Len, most))}
 	ctx := f.caller(cancel, &in.InHeader)
 	defer ctx.end()
+	f.killUnlessRoot(ctx, dst.n, in.Uid)
 	dst.changed(runWrote)
 	res, err := f.do(ctx, sub, op.Encode())
 	if err != nil {

@@ -21,7 +21,7 @@ func (f *filesystem) inline(h header, request []byte) bool {
 		if len(request) > inHeaderSize && request[inHeaderSize] == '@' {
 			return false
 		}
-	case opGetattr:
+	case opGetattr, opStatx:
 		if f.forget.pending(ids.Ino(h.node)) != nil {
 			return false
 		}

@@ -48,7 +48,8 @@ type place struct {
 	in, reply *[]byte
 }
 
-const places = 2
+// Readers is how many goroutines of a Server wait for requests, each with a thread of its own.
+const Readers = 2
 
 func newLoop(fd int, protocol *fuse.ProtocolServer) *loop {
 	l := &loop{fd: fd, protocol: protocol, apart: map[uint64]struct{}{}, ready: make(chan struct{}), gone: make(chan struct{})}
@@ -59,7 +60,7 @@ func newLoop(fd int, protocol *fuse.ProtocolServer) *loop {
 
 // start begins to serve.
 func (l *loop) start() {
-	for range places {
+	for range Readers {
 		l.vacant = append(l.vacant, &place{in: l.large.Get().(*[]byte), reply: l.large.Get().(*[]byte)})
 	}
 	// The first request is INIT, and nothing may be answered before it: there is one reader until then.

@@ -25,6 +25,7 @@ const (
 	opBatchForget  = 42
 	opReaddirplus  = 44
 	opLseek        = 46
+	opStatx        = 52
 	noteInvalInode = 2 // FUSE_NOTIFY_INVAL_INODE
 	notePrune      = 9 // FUSE_NOTIFY_PRUNE
 )

@@ -19,6 +19,7 @@ import (
 const (
 	linkProtocol = "dfs-link/1"
 	joinProtocol = "dfs-join/1"
+	askProtocol  = "dfs-ask/1"
 )
 
 // Credentials are what a node shows to others, and checks others with. Its methods may be called by many
@@ -72,9 +73,9 @@ func (c *Credentials) shown() *tls.Certificate {
 }
 
 // Secure wraps a connection to or from another node and shakes hands. On a connection that comes in, for which peer
-// is 0, the other end may be one that wants to join: see Joining.
+// is 0, the other end may want something else than a link: see Joining and Asking.
 func (c *Credentials) Secure(ctx context.Context, nc net.Conn, peer ids.NodeID) (net.Conn, error) {
-	tc := tls.Client(nc, c.client(peer))
+	tc := tls.Client(nc, c.client(peer, linkProtocol))
 	if peer == 0 {
 		tc = tls.Server(nc, c.server())
 	}
@@ -87,12 +88,12 @@ func (c *Credentials) base() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, Time: c.Clock, SessionTicketsDisabled: true,
 		InsecureSkipVerify: true,
-		NextProtos:         []string{linkProtocol},
 	}
 }
 
-func (c *Credentials) client(peer ids.NodeID) *tls.Config {
+func (c *Credentials) client(peer ids.NodeID, protocol string) *tls.Config {
 	cfg := c.base()
+	cfg.NextProtos = []string{protocol}
 	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.shown(), nil }
 	cfg.VerifyConnection = func(s tls.ConnectionState) error {
 		name, err := c.verify(s)
@@ -106,6 +107,7 @@ func (c *Credentials) client(peer ids.NodeID) *tls.Config {
 
 func (c *Credentials) server() *tls.Config {
 	link := c.base()
+	link.NextProtos = []string{linkProtocol, askProtocol}
 	link.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.shown(), nil }
 	link.ClientAuth = tls.RequireAnyClientCert
 	link.VerifyConnection = func(s tls.ConnectionState) error {
@@ -126,7 +128,7 @@ func (c *Credentials) server() *tls.Config {
 
 // verify returns the name that the other end of a link has proven.
 func (c *Credentials) verify(s tls.ConnectionState) (Name, error) {
-	if s.NegotiatedProtocol != linkProtocol || len(s.PeerCertificates) == 0 {
+	if s.NegotiatedProtocol == "" || len(s.PeerCertificates) == 0 {
 		return Name{}, errs.New(errs.AccessDenied, "the other end does not speak %s", linkProtocol)
 	}
 	name, err := c.Authority.Verify(s.PeerCertificates[0], c.Clock())
@@ -141,22 +143,33 @@ func (c *Credentials) verify(s tls.ConnectionState) (Name, error) {
 
 // Identify returns the node at the other end of a connection that Secure returned.
 func (c *Credentials) Identify(nc net.Conn) (ids.NodeID, error) {
-	tc, ok := nc.(*tls.Conn)
-	if !ok {
-		return 0, errs.New(errs.AccessDenied, "the connection is not secured")
+	if p := protocol(nc); p != linkProtocol && p != askProtocol {
+		return 0, errs.New(errs.AccessDenied, "the other end has not shown a certificate")
 	}
-	s := tc.ConnectionState()
-	if s.NegotiatedProtocol != linkProtocol || len(s.PeerCertificates) == 0 {
-		return 0, errs.New(errs.AccessDenied, "the other end does not speak %s", linkProtocol)
-	}
-	name, err := NameOf(s.PeerCertificates[0]) // verified in the handshake
+	name, err := NameOf(nc.(*tls.Conn).ConnectionState().PeerCertificates[0]) // verified in the handshake
 	return name.Node, err
 }
 
 // Joining reports whether the other end of a connection that Secure returned has no certificate and wants to join.
-func Joining(nc net.Conn) bool {
+func Joining(nc net.Conn) bool { return protocol(nc) == joinProtocol }
+
+// Asking reports whether the other end of a connection that Secure returned is a node, see Identify, that wants
+// something from this one.
+func Asking(nc net.Conn) bool { return protocol(nc) == askProtocol }
+
+// protocol returns what is spoken inside TLS; "" where there is none.
+func protocol(nc net.Conn) string {
 	tc, ok := nc.(*tls.Conn)
-	return ok && tc.ConnectionState().NegotiatedProtocol == joinProtocol
+	if !ok {
+		return ""
+	}
+	return tc.ConnectionState().NegotiatedProtocol
+}
+
+// DialAsk shakes hands with another node, to ask it for something.
+func (c *Credentials) DialAsk(ctx context.Context, nc net.Conn, peer ids.NodeID) (net.Conn, error) {
+	tc := tls.Client(nc, c.client(peer, askProtocol))
+	return tc, tc.HandshakeContext(ctx)
 }
 
 // DialJoin shakes hands, as one who wants to join, with a member of the cluster that the fingerprint names.

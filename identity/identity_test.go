@@ -208,6 +208,33 @@ func TestDialJoin(t *testing.T) {
 	}
 }
 
+// ID1: a node that asks another for something proves who it is as on a link.
+func TestDialAsk(t *testing.T) {
+	a := newAuthority(t, "photos")
+	one := node(t, a, Name{"photos", 1, 100}, noon)
+	for _, c := range []struct {
+		asks *Credentials
+		ok   bool
+	}{{node(t, a, Name{"photos", 2, 100}, noon), true}, {node(t, newAuthority(t, "photos"), Name{"photos", 2, 100}, noon), false}} {
+		near, far := pair(t)
+		done := make(chan error, 1)
+		go func() {
+			nc, err := one.Secure(context.Background(), far, 0)
+			if err == nil {
+				if id, err := one.Identify(nc); err != nil || id != 2 || !Asking(nc) || Joining(nc) {
+					t.Errorf("ID1: node %d, %v", id, err)
+				}
+			}
+			done <- err
+		}()
+		_, err := c.asks.DialAsk(t.Context(), near, 1)
+		_ = near.Close()
+		if accepted := <-done; (err == nil && accepted == nil) != c.ok {
+			t.Errorf("ID1: %v: %v, %v", c.ok, err, accepted)
+		}
+	}
+}
+
 func TestFiles(t *testing.T) {
 	a := newAuthority(t, "photos")
 	der := must[[]byte](t)(DecodeCertificate(EncodeCertificate(a.Cert.Raw)))

@@ -46,6 +46,22 @@ type Answer struct {
 	Insecure     bool       `json:"insecure,omitempty"` // links are not encrypted
 }
 
+// Wish is what a node asks another for: to be taken out of the configuration. It gets an Answer with nothing in it, or
+// a Failure.
+type Wish struct {
+	Format int  `json:"format"`
+	Leave  bool `json:"leave"`
+}
+
+// Check fails if the wish is not understood.
+func (w *Wish) Check() error {
+	if w.Format != Format || !w.Leave {
+		err := errs.New(errs.NotSupported, "a wish of format %d is not understood, this node knows %d", w.Format, Format)
+		return advice.Add(err, "use the same version of dfs on both; see: dfs version")
+	}
+	return nil
+}
+
 // Peer is a configured node and where it listens.
 type Peer struct {
 	Node ids.NodeID `json:"node"`
@@ -167,6 +183,12 @@ func WriteMessage(w io.Writer, v any) error {
 func ReadRequest(r io.Reader) (req Request, err error) {
 	err = readMessage(r, maxRequest, &req)
 	return req, err
+}
+
+// ReadWish reads a wish.
+func ReadWish(r io.Reader) (w Wish, err error) {
+	err = readMessage(r, maxRequest, &w)
+	return w, err
 }
 
 // ReadAnswer reads an answer.

@@ -33,7 +33,8 @@ type Use struct {
 	Key     string     `json:"key"` // hash of the public key (ID3)
 	Node    ids.NodeID `json:"node"`
 	Address string     `json:"address"`
-	Done    bool       `json:"done"` // the node is in the configuration
+	Done    bool       `json:"done"`            // the node is in the configuration
+	Waits   bool       `json:"waits,omitempty"` // it is to come into the configuration once it runs
 }
 
 // Limits of a ledger.

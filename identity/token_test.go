@@ -193,6 +193,9 @@ func FuzzRequest(f *testing.F) {
 		if req, err := ReadRequest(bytes.NewReader(p)); err == nil {
 			_, _, _ = req.Check()
 		}
+		if w, err := ReadWish(bytes.NewReader(p)); err == nil {
+			_ = w.Check()
+		}
 	})
 }
 

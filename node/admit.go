@@ -43,6 +43,7 @@ type admission struct {
 	clock    func() time.Time
 	log      *slog.Logger
 	change   changeConfig
+	meet     func(identity.Peer) // connect to a node that is not in the configuration yet
 
 	busy chan struct{} // a slot for each join under way
 	one  sync.Mutex    // one join changes the configuration at a time
@@ -220,8 +221,9 @@ func (a *admission) enter(ctx context.Context, use *identity.Use, replace ids.No
 	}
 	me := identity.Peer{Node: use.Node, Addr: use.Address}
 	var refused error
+	alone := false
 	err = a.change(ctx, func(now []identity.Peer) []identity.Peer {
-		refused, me.Node = nil, use.Node
+		refused, me.Node, alone = nil, use.Node, len(now) == 1
 		for _, p := range now {
 			switch {
 			case p == me:
@@ -242,6 +244,9 @@ func (a *admission) enter(ctx context.Context, use *identity.Use, replace ids.No
 			return now
 		}
 		nodes = append(slices.Clone(now), me)
+		if alone {
+			return now // the majority of two is two: the other must run first, see usher
+		}
 		return nodes
 	})
 	if err == nil {
@@ -250,50 +255,55 @@ func (a *admission) enter(ctx context.Context, use *identity.Use, replace ids.No
 	if err != nil {
 		return nil, err
 	}
-	use.Node = me.Node
-	return nodes, a.done(*use)
+	use.Node, use.Done, use.Waits = me.Node, !alone, alone
+	if alone {
+		a.meet(me)
+	}
+	return nodes, a.note(*use)
 }
 
-// done notes that the node is in the configuration.
-func (a *admission) done(use identity.Use) error {
+// expected returns the nodes that have a certificate and are to come into the configuration once they run.
+func (a *admission) expected() (all []identity.Peer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, t := range a.ledger.Tokens {
+		if t.Used != nil && t.Used.Waits {
+			all = append(all, identity.Peer{Node: t.Used.Node, Addr: t.Used.Address})
+		}
+	}
+	return all
+}
+
+// usher brings an expected node, which runs now, into the configuration. It fails if that node has not caught up yet.
+func (a *admission) usher(ctx context.Context, me identity.Peer) error {
+	ctx, cancel := context.WithTimeout(ctx, joinChange)
+	defer cancel()
+	err := a.change(ctx, func(now []identity.Peer) []identity.Peer {
+		if slices.ContainsFunc(now, func(p identity.Peer) bool { return p.Node == me.Node }) {
+			return now
+		}
+		return append(slices.Clone(now), me)
+	})
+	if err != nil {
+		return err
+	}
+	a.log.Info("a node that was let in has come", "new", me.Node, "address", me.Addr)
+	return a.note(identity.Use{Node: me.Node, Address: me.Addr, Done: true})
+}
+
+// note stores where the node stands that was let in.
+func (a *admission) note(use identity.Use) error {
 	if err := a.roster.raise(use.Node); err != nil {
 		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := range a.ledger.Tokens {
-		if u := a.ledger.Tokens[i].Used; u != nil && u.Key == use.Key && u.Address == use.Address {
-			u.Done, u.Node = true, use.Node
+		if u := a.ledger.Tokens[i].Used; u != nil && u.Address == use.Address && (u.Key == use.Key || u.Waits && u.Node == use.Node) {
+			u.Node, u.Done, u.Waits = use.Node, use.Done, use.Waits
 		}
 	}
 	return a.saveLocked()
-}
-
-// remove takes a node out of the configuration.
-func (a *admission) remove(ctx context.Context, node ids.NodeID) error {
-	return removeNode(ctx, a.change, node)
-}
-
-// removeNode takes a node out of the configuration; errs.NotFound if it is not in it.
-func removeNode(ctx context.Context, change changeConfig, node ids.NodeID) error {
-	var refused error
-	err := change(ctx, func(now []identity.Peer) []identity.Peer {
-		refused = nil
-		is := func(p identity.Peer) bool { return p.Node == node }
-		switch {
-		case !slices.ContainsFunc(now, is):
-			refused = errs.New(errs.NotFound, "the cluster has no node %d", node)
-		case len(now) == 1:
-			refused = errs.New(errs.NotPermitted, "node %d is the last one: without it there is no cluster", node)
-		default:
-			return slices.DeleteFunc(slices.Clone(now), is)
-		}
-		return now
-	})
-	if err == nil {
-		err = refused
-	}
-	return err
 }
 
 // checkDialable wants an address that other machines can dial.

@@ -63,6 +63,7 @@ type doorman struct {
 	*admission
 	cluster *assembly
 	serving atomic.Pointer[admission]
+	met     []identity.Peer
 	ahead   atomic.Int64 // of the clock, in nanoseconds
 
 	mu  sync.Mutex
@@ -83,6 +84,8 @@ func (d *doorman) logged() string {
 	return d.log.String()
 }
 
+var second = identity.Peer{Node: 2, Addr: "127.0.0.1:2"}
+
 // newDoorman makes a cluster and lets its first node answer.
 func newDoorman(t *testing.T, cluster string) *doorman {
 	t.Helper()
@@ -90,7 +93,8 @@ func newDoorman(t *testing.T, cluster string) *doorman {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &doorman{cluster: &assembly{nodes: made.Nodes}}
+	// A second node is there, which does not have to do anything.
+	d := &doorman{cluster: &assembly{nodes: append(made.Nodes, second)}}
 	d.restart(t, made.Config)
 	l, err := net.Listen("tcp", made.Config.Listen)
 	if err != nil {
@@ -134,6 +138,7 @@ func (d *doorman) restart(t *testing.T, c Config) {
 	d.admission = &admission{
 		creds: creds, roster: r, data: c.Data, listen: c.Listen, shards: 4, clock: d.now,
 		log: slog.New(slog.NewTextHandler(d, nil)), change: d.cluster.change,
+		meet: func(p identity.Peer) { d.met = append(d.met, p) },
 	}
 	if err := d.load(); err != nil {
 		t.Fatal(err)
@@ -164,8 +169,8 @@ func TestJoin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []identity.Peer{{Node: 1, Addr: d.listen}, {Node: 2, Addr: c.Listen}}
-	if made.Config.ID != 2 || !reflect.DeepEqual(made.Nodes, want) || !reflect.DeepEqual(d.cluster.nodes, want) {
+	want := []identity.Peer{{Node: 1, Addr: d.listen}, second, {Node: 3, Addr: c.Listen}}
+	if made.Config.ID != 3 || !reflect.DeepEqual(made.Nodes, want) || !reflect.DeepEqual(d.cluster.nodes, want) {
 		t.Errorf("node %d, nodes %v, configuration %v", made.Config.ID, made.Nodes, d.cluster.nodes)
 	}
 	written, err := ReadConfig(filepath.Join(c.Data, ConfigName))
@@ -178,7 +183,7 @@ func TestJoin(t *testing.T) {
 		t.Errorf("the directory says %v, %d shards", got, dir.Shards)
 	}
 	creds, err := loadCredentials(c.Data, time.Now)
-	if err != nil || creds.Name.Node != 2 || creds.Name.Cluster != "photos" || creds.Authority.Key == nil {
+	if err != nil || creds.Name.Node != 3 || creds.Name.Cluster != "photos" || creds.Authority.Key == nil {
 		t.Errorf("credentials %+v, %v", creds, err)
 	}
 	for path, mode := range map[string]os.FileMode{
@@ -188,11 +193,44 @@ func TestJoin(t *testing.T) {
 			t.Errorf("%s: %v, %v", path, st.Mode(), err)
 		}
 	}
-	if !strings.Contains(d.logged(), `msg="let a node in" new=2`) {
+	if !strings.Contains(d.logged(), `msg="let a node in" new=3`) {
 		t.Errorf("logged %s", d.logged())
 	}
-	if _, err := Init(written); errs.KindOf(err) != errs.Exists || !strings.Contains(err.Error(), `is the data directory of node 2 of cluster "photos" already`) {
+	if _, err := Init(written); errs.KindOf(err) != errs.Exists || !strings.Contains(err.Error(), `is the data directory of node 3 of cluster "photos" already`) {
 		t.Errorf("made again: %v", err)
+	}
+}
+
+// The second node comes into the configuration when it runs: before that the first could not go on without it.
+func TestSecondNode(t *testing.T) {
+	d := newDoorman(t, "photos")
+	d.cluster.nodes = d.cluster.nodes[:1]
+	d.roster.past.Highest = 1
+	c, token := joiner(t), d.token(t, 0)
+	for range 2 {
+		made, err := Join(t.Context(), token, c)
+		if err != nil || made.Config.ID != 2 || len(made.Nodes) != 2 {
+			t.Fatalf("%+v, %v", made, err)
+		}
+		if err := os.Remove(filepath.Join(c.Data, identityName)); err != nil { // as if the answer had been lost
+			t.Fatal(err)
+		}
+	}
+	me := identity.Peer{Node: 2, Addr: c.Listen}
+	if d.cluster.changes != 0 || !slices.Equal(d.met, []identity.Peer{me, me}) || !slices.Equal(d.expected(), []identity.Peer{me}) {
+		t.Errorf("%d changes, met %v, expected %v", d.cluster.changes, d.met, d.expected())
+	}
+	d.restart(t, Config{Data: d.data, Listen: d.listen})
+	if !slices.Equal(d.expected(), []identity.Peer{me}) {
+		t.Errorf("after a restart: expected %v", d.expected())
+	}
+	d.cluster.err = errs.New(errs.Unavailable, "not caught up")
+	if err := d.usher(t.Context(), me); errs.KindOf(err) != errs.Unavailable || len(d.expected()) != 1 {
+		t.Errorf("not caught up: %v, expected %v", err, d.expected())
+	}
+	d.cluster.err = nil
+	if err := d.usher(t.Context(), me); err != nil || len(d.expected()) != 0 || !slices.Equal(d.cluster.ids(), []ids.NodeID{1, 2}) {
+		t.Errorf("%v, expected %v, nodes %v", err, d.expected(), d.cluster.ids())
 	}
 }
 
@@ -246,7 +284,7 @@ func TestJoinRefused(t *testing.T) {
 			t.Errorf("%s: not logged:\n%s", what, d.logged())
 		}
 	}
-	if got := d.cluster.ids(); !slices.Equal(got, []ids.NodeID{1, 2}) {
+	if got := d.cluster.ids(); !slices.Equal(got, []ids.NodeID{1, 2, 3}) {
 		t.Errorf("the cluster has the nodes %v", got)
 	}
 }
@@ -262,7 +300,7 @@ func TestJoinAgain(t *testing.T) {
 	d.cluster.err = nil
 	for range 2 {
 		made, err := Join(t.Context(), token, c)
-		if err != nil || made.Config.ID != 2 {
+		if err != nil || made.Config.ID != 3 {
 			t.Fatalf("again: %+v, %v", made, err)
 		}
 		if err := os.Remove(filepath.Join(c.Data, identityName)); err != nil { // as if the answer had been lost
@@ -278,7 +316,7 @@ func TestJoinAgain(t *testing.T) {
 		t.Errorf("another key: %v", err)
 	}
 	// And it does not bring back a node that was removed.
-	if err := removeNode(t.Context(), d.change, 2); err != nil {
+	if err := removeNode(t.Context(), d.change, 3); err != nil {
 		t.Fatal(err)
 	}
 	d.roster.set(d.cluster.nodes)
@@ -298,22 +336,22 @@ func TestNumbers(t *testing.T) {
 		}
 		return made.Config.ID
 	}
-	if n := join(); n != 2 {
-		t.Errorf("ND6: the second is node %d", n)
+	if n := join(); n != 3 {
+		t.Errorf("ND6: the third is node %d", n)
 	}
 	d.cluster.meanwhile = func(now []identity.Peer) []identity.Peer {
-		return append(now, identity.Peer{Node: 3, Addr: "127.0.0.1:1"})
+		return append(now, identity.Peer{Node: 4, Addr: "127.0.0.1:1"})
 	}
-	if n := join(); n != 4 {
+	if n := join(); n != 5 {
 		t.Errorf("ND6: beside another one: node %d", n)
 	}
-	for _, n := range []ids.NodeID{3, 4} {
+	for _, n := range []ids.NodeID{4, 5} {
 		if err := removeNode(t.Context(), d.change, n); err != nil {
 			t.Fatal(err)
 		}
 	}
 	d.restart(t, Config{Data: d.data, Listen: d.listen})
-	if n := join(); n != 5 {
+	if n := join(); n != 6 {
 		t.Errorf("ND6: after the last ones left: node %d", n)
 	}
 	if err := d.roster.raise(9); err != nil { // heard from a peer
@@ -344,15 +382,15 @@ func TestReplace(t *testing.T) {
 	}
 	d.ahead.Store(int64(5 * time.Second))
 	fresh := joiner(t)
-	made, err := Join(t.Context(), d.token(t, 2), fresh)
-	if err != nil || made.Config.ID != 2 {
+	made, err := Join(t.Context(), d.token(t, 3), fresh)
+	if err != nil || made.Config.ID != 3 {
 		t.Fatalf("%+v, %v", made, err)
 	}
-	want := []identity.Peer{{Node: 1, Addr: d.listen}, {Node: 2, Addr: fresh.Listen}}
+	want := []identity.Peer{{Node: 1, Addr: d.listen}, second, {Node: 3, Addr: fresh.Listen}}
 	if !reflect.DeepEqual(d.cluster.nodes, want) || d.cluster.changes != 3 {
 		t.Errorf("configuration %v after %d changes: it must go before it comes", d.cluster.nodes, d.cluster.changes)
 	}
-	if err := d.roster.accept(before.Name); err == nil || !strings.Contains(err.Error(), "node 2 was replaced") {
+	if err := d.roster.accept(before.Name); err == nil || !strings.Contains(err.Error(), "node 3 was replaced") {
 		t.Errorf("its former self: %v", err)
 	}
 	after, err := loadCredentials(fresh.Data, time.Now)
@@ -373,14 +411,14 @@ func TestJoinAddress(t *testing.T) {
 		}
 	}
 	taken := joiner(t)
-	d.cluster.nodes = append(d.cluster.nodes, identity.Peer{Node: 2, Addr: taken.Listen})
+	d.cluster.nodes = append(d.cluster.nodes, identity.Peer{Node: 3, Addr: taken.Listen})
 	d.roster.set(d.cluster.nodes)
 	_, err := Join(t.Context(), token, taken)
-	if errs.KindOf(err) != errs.Exists || !strings.Contains(err.Error(), "node 2 of the cluster listens on "+taken.Listen) {
+	if errs.KindOf(err) != errs.Exists || !strings.Contains(err.Error(), "node 3 of the cluster listens on "+taken.Listen) {
 		t.Errorf("the address of another node: %v", err)
 	}
 	taken.Listen = freeAddress(t)
-	if made, err := Join(t.Context(), token, taken); err != nil || made.Config.ID != 3 {
+	if made, err := Join(t.Context(), token, taken); err != nil || made.Config.ID != 4 {
 		t.Errorf("on another address, with the same token: %+v, %v", made, err)
 	}
 }
@@ -419,5 +457,19 @@ func TestDamagedKeys(t *testing.T) {
 	a := &admission{creds: creds, clock: time.Now}
 	if _, err := a.newToken(time.Hour, 0); errs.KindOf(err) != errs.NotPermitted {
 		t.Errorf("a token without the key: %v", err)
+	}
+}
+
+// A node that moved is expected elsewhere; two cannot be at one address.
+func TestMove(t *testing.T) {
+	s := &assembly{nodes: []identity.Peer{{Node: 1, Addr: "a:1"}, {Node: 2, Addr: "b:1"}}}
+	if err := moveNode(t.Context(), s.change, identity.Peer{Node: 2, Addr: "c:1"}); err != nil || s.nodes[1].Addr != "c:1" {
+		t.Errorf("%v, %v", err, s.nodes)
+	}
+	if err := moveNode(t.Context(), s.change, identity.Peer{Node: 2, Addr: "a:1"}); errs.KindOf(err) != errs.Exists {
+		t.Errorf("to another's address: %v", err)
+	}
+	if err := moveNode(t.Context(), s.change, identity.Peer{Node: 3, Addr: "d:1"}); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("nobody: %v", err)
 	}
 }

@@ -52,6 +52,8 @@ type Config struct {
 	Memory      Size              `toml:"memory,omitempty"`         // soft limit of the process's memory
 	LogLevel    string            `toml:"log_level,omitempty"`      // debug, info, warn or error
 	Insecure    bool              `toml:"insecure,omitempty"`       // links to other machines are not encrypted
+	Fabric      string            `toml:"fabric,omitempty"`         // FabricAuto, FabricVerbs or FabricTCP
+	Device      string            `toml:"rdma_device,omitempty"`    // name of the RDMA adapter; empty: the one that fits best
 }
 
 // withDefaults returns the configuration with every field set that has a default, and paths made absolute.
@@ -61,6 +63,7 @@ func (c Config) withDefaults() Config {
 		c.ID = 1
 	}
 	c.Consistency = cmp.Or(c.Consistency, Causal)
+	c.Fabric = cmp.Or(c.Fabric, FabricAuto)
 	c.MaxSkew = cmp.Or(c.MaxSkew, Duration(DefaultSkew))
 	c.Memory = cmp.Or(c.Memory, DefaultMemory)
 	c.LogLevel = cmp.Or(c.LogLevel, "info")
@@ -141,6 +144,9 @@ func (c Config) Validate() error {
 	}
 	if c.Consistency != Causal && c.Consistency != Strict {
 		wrong("consistency: %q is neither %q nor %q", c.Consistency, Causal, Strict)
+	}
+	if c.Fabric != FabricAuto && c.Fabric != FabricVerbs && c.Fabric != FabricTCP {
+		wrong("fabric: %q is none of %q, %q, %q", c.Fabric, FabricAuto, FabricVerbs, FabricTCP)
 	}
 	if c.MaxSkew < Duration(time.Millisecond) || c.MaxSkew > Duration(time.Minute) {
 		wrong("max_clock_skew: %v is not between 1ms and 1m", time.Duration(c.MaxSkew))
@@ -233,4 +239,9 @@ func validName(s string) bool {
 // adviseConfig points from a mistake to the manual.
 func adviseConfig(err error) error {
 	return advice.Add(err, "dfs node --help   (shows a complete configuration)")
+}
+
+// adviseFabric says what RDMA needs.
+func adviseFabric(err error) error {
+	return advice.Add(err, "apt-get install libibverbs1 ibverbs-providers, look for adapters with ibv_devices, or use fabric = \"auto\"")
 }

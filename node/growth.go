@@ -3,7 +3,10 @@ package node
 import (
 	"context"
 	"errors"
+	"maps"
+	"net"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"dfs/advice"
@@ -20,8 +23,7 @@ const DefaultLifetime = time.Hour
 // makeToken answers control.CommandToken.
 func (n *instance) makeToken(req control.Request) (control.Response, error) {
 	if n.admission == nil {
-		err := errs.New(errs.NotSupported, "cluster %q has no authority: its nodes are named in their configuration files", n.cfg.Cluster)
-		return control.Response{}, advice.Add(err, "a cluster that others can join is made with: dfs init --help")
+		return control.Response{}, errFixed(n.cfg.Cluster)
 	}
 	if req.Node != 0 {
 		if err := n.checkGone(req.Node, "stop it, or wait until it is gone"); err != nil {
@@ -39,6 +41,12 @@ func (n *instance) makeToken(req control.Request) (control.Response, error) {
 	return control.Response{Token: token}, err
 }
 
+// errFixed says that nodes cannot come and go.
+func errFixed(cluster string) error {
+	err := errs.New(errs.NotSupported, "cluster %q has no authority: its nodes are named in their configuration files", cluster)
+	return advice.Add(err, "a cluster that others can join is made with: dfs init --help")
+}
+
 // checkGone wants a node that belongs to the cluster, and to which there is no connection.
 func (n *instance) checkGone(node ids.NodeID, hint string) error {
 	if _, ok := n.roster.others()[node]; !ok && node != n.cfg.ID {
@@ -52,6 +60,9 @@ func (n *instance) checkGone(node ids.NodeID, hint string) error {
 
 // removeOther answers control.CommandRemove.
 func (n *instance) removeOther(ctx context.Context, req control.Request) error {
+	if n.creds == nil {
+		return errFixed(n.cfg.Cluster)
+	}
 	if !req.Force {
 		err := n.checkGone(req.Node, "on that machine: dfs node leave   (or here: --force, if it must not be trusted any more)")
 		if err != nil {
@@ -65,6 +76,21 @@ func (n *instance) removeOther(ctx context.Context, req control.Request) error {
 	return nil
 }
 
+// move answers control.CommandMove: a node has another address.
+func (n *instance) move(ctx context.Context, to identity.Peer) error {
+	if n.creds == nil {
+		return errFixed(n.cfg.Cluster)
+	}
+	if err := checkDialable(to.Addr); err != nil {
+		return err
+	}
+	if err := moveNode(ctx, n.changeConfig, to); err != nil {
+		return err
+	}
+	n.log.Info("a node has another address", "moved", to.Node, "address", to.Addr)
+	return nil
+}
+
 // farewell is a request to leave; the answer goes to done.
 type farewell struct {
 	ctx  context.Context
@@ -73,6 +99,9 @@ type farewell struct {
 
 // askToLeave answers control.CommandLeave: the goroutine that serves does it.
 func (n *instance) askToLeave(ctx context.Context) error {
+	if n.creds == nil {
+		return errFixed(n.cfg.Cluster)
+	}
 	if len(n.roster.all()) < 2 {
 		err := errs.New(errs.NotPermitted, "node %d is the last one: without it there is no cluster", n.cfg.ID)
 		return advice.Add(err, "stop it instead; its data directory is all there is")
@@ -105,7 +134,7 @@ func (n *instance) leave(ctx context.Context, server **fusefs.Server) error {
 	}
 	err := n.engine.Sync(ctx)
 	if err == nil {
-		err = removeNode(ctx, n.changeConfig, n.cfg.ID)
+		err = n.askToBeRemoved(ctx)
 	}
 	if err == nil {
 		when := n.clock().UTC().Format(time.RFC3339)
@@ -115,6 +144,45 @@ func (n *instance) leave(ctx context.Context, server **fusefs.Server) error {
 	again, mounting := n.mount()
 	*server = again
 	return errors.Join(err, mounting)
+}
+
+// askToBeRemoved asks the others, one after the other, to take this node out of the configuration: who is out is not
+// told of it, so another one must say that it is done.
+func (n *instance) askToBeRemoved(ctx context.Context) error {
+	others := n.roster.others()
+	var all []error
+	for _, id := range slices.Sorted(maps.Keys(others)) {
+		err := n.askOne(ctx, id, others[id])
+		if err == nil {
+			return nil
+		}
+		all = append(all, errs.Wrap(errs.KindOf(err), err, "ask node %d", id))
+	}
+	return errors.Join(all...)
+}
+
+func (n *instance) askOne(ctx context.Context, id ids.NodeID, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, joinChange)
+	defer cancel()
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return errs.Wrap(errs.Unavailable, err, "connect")
+	}
+	defer nc.Close()
+	defer context.AfterFunc(ctx, func() { nc.Close() })()
+	secured, err := n.creds.DialAsk(ctx, nc, id)
+	if err != nil {
+		return errs.Wrap(errs.Unavailable, err, "secure the connection")
+	}
+	if err := identity.WriteMessage(secured, identity.Wish{Format: identity.Format, Leave: true}); err != nil {
+		return err
+	}
+	answer, err := identity.ReadAnswer(secured)
+	if err != nil {
+		return err
+	}
+	return answer.Err()
 }
 
 // changeConfig has the engine change the configuration.

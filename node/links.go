@@ -116,7 +116,7 @@ func (n *instance) connect(listener net.Listener, events fabric.Events) (network
 		},
 	}
 	n.secure(&cfg)
-	return tcp.New(cfg)
+	return n.transport(cfg)
 }
 
 // secure has the links encrypted where the cluster has an authority, and lets others join.
@@ -126,10 +126,13 @@ func (n *instance) secure(cfg *tcp.Config) {
 	}
 	n.creds.Accept = n.roster.accept
 	cfg.Divert = func(nc net.Conn) func(context.Context) {
-		if !identity.Joining(nc) {
-			return nil
+		switch {
+		case identity.Joining(nc):
+			return func(ctx context.Context) { n.admission.serve(ctx, nc) }
+		case identity.Asking(nc):
+			return func(ctx context.Context) { n.admission.grant(ctx, nc) }
 		}
-		return func(ctx context.Context) { n.admission.serve(ctx, nc) }
+		return nil
 	}
 	if !n.data.whose.Insecure {
 		cfg.Secure, cfg.Identify = n.creds.Secure, n.creds.Identify
@@ -141,7 +144,7 @@ func (n *instance) secure(cfg *tcp.Config) {
 			return nc, nil
 		}
 		tc, err := n.creds.Secure(ctx, nc, 0)
-		if err == nil && !identity.Joining(tc) {
+		if err == nil && !identity.Joining(tc) && !identity.Asking(tc) {
 			err = errs.New(errs.Invalid, "the links of this cluster are not encrypted, those of the other node are")
 		}
 		return tc, err

@@ -30,7 +30,7 @@ const (
 )
 
 // Run is one node of a cluster, from start to end: it returns nil after an orderly stop, which the end of ctx or
-// an unmount asks for. The process is its own: it sets the memory limit.
+// an unmount asks for. The process is its own: it sets the memory limit and the number of threads that run Go code.
 func Run(ctx context.Context, c Config, o Options) error {
 	c = c.withDefaults()
 	listener, err := preflight(c)
@@ -38,6 +38,9 @@ func Run(ctx context.Context, c Config, o Options) error {
 		return err
 	}
 	limitMemory(c.Memory, os.Getenv)
+	if c.Mount != "" {
+		spreadReaders(os.Getenv)
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	n := &instance{cfg: c, program: o.Program, clock: o.Clock, stop: stop, phase: control.Starting, farewells: make(chan farewell)}

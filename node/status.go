@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dfs/control"
+	"dfs/identity"
 	"dfs/ids"
 	"dfs/shards"
 )
@@ -27,6 +28,8 @@ func (n *instance) answer(ctx context.Context, req control.Request) (control.Res
 		return n.makeToken(req)
 	case control.CommandRemove:
 		return control.Response{}, n.removeOther(ctx, req)
+	case control.CommandMove:
+		return control.Response{}, n.move(ctx, identity.Peer{Node: req.Node, Addr: req.Address})
 	case control.CommandLeave:
 		return control.Response{}, n.askToLeave(ctx)
 	}
@@ -55,6 +58,7 @@ func (n *instance) status(ctx context.Context) (*control.Status, error) {
 	if phase == control.Waiting {
 		st.Reason = n.waitingFor()
 	}
+	addLinks(st, n.fab)
 	st.Log.Bytes, st.Log.Segments = n.vlog.Size()
 	st.Log.End, st.Log.Durable = uint64(n.vlog.End()), uint64(n.vlog.Durable())
 	_, free := n.space.sizes()

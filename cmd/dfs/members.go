@@ -81,3 +81,28 @@ gets everything from the others. From then on the old directory is refused, shou
 	tokenFlags(cmd, &data, &expires)
 	return cmd
 }
+
+func newNodeMove(e *env) *cobra.Command {
+	var data string
+	cmd := &cobra.Command{
+		Use:   "move ID HOST:PORT",
+		Short: "Tell the cluster that a node has another address",
+		Long: `Tell the cluster on which address a node listens from now on, and change listen in that node's node.toml. Give the command on a
+node that runs, while the one that moves is stopped.`,
+		Example: "  dfs node move 3 10.0.1.3:7940",
+		Args:    needArgs("the number of a node", "its new address"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := parseNode(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			_, err = askNode(cmd.Context(), data, control.Request{Command: control.CommandMove, Node: id, Address: args[1]})
+			if err == nil {
+				e.say("node %d is expected at %s", id, args[1])
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&data, "data", "", "data directory of the node that is asked (default: the one mounted here)")
+	return cmd
+}

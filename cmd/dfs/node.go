@@ -33,6 +33,8 @@ say. Otherwise the configuration comes from a file, from flags, or both: a flag 
   memory = "384MiB"            # soft limit of this process
   log_level = "info"           # debug, info, warn, error
   insecure = true              # links to other machines in the clear: only where certificates are not wanted
+  fabric = "auto"              # over RDMA where both ends can; "verbs": only so; "tcp": never
+  rdma_device = "mlx5_0"       # the RDMA adapter, where the first that fits is not meant
 
   [peers]                      # all other nodes, where dfs init and dfs join were not used
   2 = "10.0.0.2:7940"
@@ -73,7 +75,7 @@ func newNode(e *env) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration `file` (TOML; default: node.toml in the data directory, if there is one)")
 	flags.register(cmd.Flags())
-	cmd.AddCommand(newNodeLeave(e), newNodeRemove(e), newNodeReplace(e))
+	cmd.AddCommand(newNodeLeave(e), newNodeRemove(e), newNodeReplace(e), newNodeMove(e))
 	return cmd
 }
 

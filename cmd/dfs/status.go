@@ -132,9 +132,9 @@ func statusText(st *control.Status) string {
 	w.Flush()
 
 	if len(st.Nodes) > 1 {
-		line("\nNODE\tADDRESS\tIS")
+		line("\nNODE\tADDRESS\tIS\tLINK")
 		for _, n := range st.Nodes {
-			line("%d\t%s\t%s", n.Node, n.Address, nodeText(n, st.Node))
+			line("%d\t%s\t%s\t%s", n.Node, n.Address, nodeText(n, st.Node), linkText(n))
 		}
 		w.Flush()
 	}
@@ -223,4 +223,17 @@ func ringsText(rings []control.Ring) string {
 		parts[i] = fmt.Sprintf("%.0f%% of %s", percent, bytesText(r.Size))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// linkText says over what a node is reached, and why not over RDMA.
+func linkText(n control.Node) string {
+	switch {
+	case n.Transport == "" && n.Why == "":
+		return "-"
+	case n.Transport == "":
+		return n.Why
+	case n.Why == "":
+		return n.Transport
+	}
+	return n.Transport + ": " + n.Why
 }

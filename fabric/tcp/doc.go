@@ -33,7 +33,8 @@
 //	    24 size payload Words: 8-byte words
 //
 // TLS: Config.Secure wraps a connection before anything is sent on it, and Config.Identify says which
-// node the other end has proven to be. A connection that is not a bare *net.TCPConn is written by its
+// node the other end has proven to be. Config.Divert takes connections that come for something else than a
+// link, so that a node needs one port. A connection that is not a bare *net.TCPConn is written by its
 // writer goroutine only, since it cannot be written without blocking.
 //
 // Invariants

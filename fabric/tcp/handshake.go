@@ -111,7 +111,7 @@ func (f *Fabric) welcome(nc net.Conn) (*peer, error) {
 	switch {
 	case err != nil:
 	case p == nil:
-		err = errs.New(errs.AccessDenied, "node %d knows no node %d", f.cfg.Self, g.from)
+		err = errs.New(errs.AccessDenied, "node %d knows no node %d: it was never let in, or was removed", f.cfg.Self, g.from)
 	case p.gone():
 		err = errs.New(errs.AccessDenied, "node %d was removed from the cluster, says node %d", g.from, f.cfg.Self)
 	case g.from > f.cfg.Self:

@@ -160,7 +160,7 @@ func TestStrangers(t *testing.T) {
 		from, to ids.NodeID
 		want     string
 	}{
-		{1, 7, 5, "node 5 knows no node 7"},
+		{1, 7, 5, "node 5 knows no node 7: it was never let in, or was removed"},
 		{1, 9, 5, "node 9 must not dial node 5: the lower id dials"},
 		{1, 1, 6, "node 5 answers at the address of node 6"},
 		{2, 1, 5, "handshake: node 1 speaks format 2 and node 5 format 1; run the same version on both"},

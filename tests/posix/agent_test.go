@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -213,10 +212,4 @@ func perform(r *request) reply {
 		errors.As(err, &out.Errno)
 	}
 	return out
-}
-
-func lockThread(r *request, fn func() error) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	return fn()
 }

@@ -2,6 +2,7 @@ package posix
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"syscall"
 	"unsafe"
@@ -63,6 +64,9 @@ var calls = map[string]func(r *request, out *reply) error{
 	},
 	"linkfd": func(r *request, _ *reply) error {
 		return unix.Linkat(r.FD, "", unix.AT_FDCWD, r.Path, unix.AT_EMPTY_PATH)
+	},
+	"linkproc": func(r *request, _ *reply) error {
+		return unix.Linkat(unix.AT_FDCWD, fmt.Sprint("/proc/self/fd/", r.FD), unix.AT_FDCWD, r.Path, unix.AT_SYMLINK_FOLLOW)
 	},
 	"rename": func(r *request, _ *reply) error {
 		return unix.Renameat2(unix.AT_FDCWD, r.Path, unix.AT_FDCWD, r.Path2, uint(r.A))

@@ -169,7 +169,7 @@ func newWorld(t testing.TB, spread bool) *world {
 func (w *world) logs() {
 	for n := range mounts {
 		b, _ := os.ReadFile(filepath.Join(cluster.dir, "c", fmt.Sprint("node", n+1), "log"))
-		if b = b[max(0, len(b)-1500):]; strings.Contains(string(b), "ERROR") || strings.Contains(string(b), "WARN") {
+		if b = b[max(0, len(b)-1500):]; strings.Contains(string(b), "level=ERROR") {
 			w.Logf("log of node %d ends with:\n%s", n+1, b)
 		}
 	}

@@ -1,0 +1,97 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"time"
+
+	"dfs/errs"
+	"dfs/identity"
+	"dfs/ids"
+)
+
+// grant takes the node at the other end out of the configuration, if it wants that.
+func (a *admission) grant(ctx context.Context, nc net.Conn) {
+	answer := identity.Answer{Format: identity.Format}
+	id, err := a.creds.Identify(nc)
+	if err == nil {
+		err = a.letGo(ctx, nc, id)
+	}
+	if err != nil {
+		a.log.Warn("could not let a node leave", "peer", id, "reason", err)
+		answer = identity.Failed(err)
+	}
+	_ = nc.SetWriteDeadline(time.Now().Add(joinRead))
+	_ = identity.WriteMessage(nc, answer) // who gets no answer asks the next one
+}
+
+func (a *admission) letGo(ctx context.Context, nc net.Conn, id ids.NodeID) error {
+	_ = nc.SetReadDeadline(time.Now().Add(joinRead))
+	wish, err := identity.ReadWish(nc)
+	if err == nil {
+		err = wish.Check()
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, joinChange)
+	defer cancel()
+	if err := a.remove(ctx, id); err != nil && !errors.Is(err, errs.NotFound) {
+		return err
+	}
+	a.log.Info("a node has left", "left", id)
+	return nil
+}
+
+// remove takes a node out of the configuration.
+func (a *admission) remove(ctx context.Context, node ids.NodeID) error {
+	return removeNode(ctx, a.change, node)
+}
+
+// removeNode takes a node out of the configuration; errs.NotFound if it is not in it.
+func removeNode(ctx context.Context, change changeConfig, node ids.NodeID) error {
+	var refused error
+	err := change(ctx, func(now []identity.Peer) []identity.Peer {
+		refused = nil
+		is := func(p identity.Peer) bool { return p.Node == node }
+		switch {
+		case !slices.ContainsFunc(now, is):
+			refused = errs.New(errs.NotFound, "the cluster has no node %d", node)
+		case len(now) == 1:
+			refused = errs.New(errs.NotPermitted, "node %d is the last one: without it there is no cluster", node)
+		default:
+			return slices.DeleteFunc(slices.Clone(now), is)
+		}
+		return now
+	})
+	if err == nil {
+		err = refused
+	}
+	return err
+}
+
+// moveNode changes the address of a node; errs.NotFound if it is not in the configuration.
+func moveNode(ctx context.Context, change changeConfig, to identity.Peer) error {
+	var refused error
+	err := change(ctx, func(now []identity.Peer) []identity.Peer {
+		refused = nil
+		i := slices.IndexFunc(now, func(p identity.Peer) bool { return p.Node == to.Node })
+		if i < 0 {
+			refused = errs.New(errs.NotFound, "the cluster has no node %d", to.Node)
+			return now
+		}
+		if who := slices.IndexFunc(now, func(p identity.Peer) bool { return p.Addr == to.Addr }); who >= 0 && who != i {
+			refused = errs.New(errs.Exists, "node %d of the cluster listens on %s", now[who].Node, to.Addr)
+			return now
+		}
+		now = slices.Clone(now)
+		now[i] = to
+		return now
+	})
+	if err == nil {
+		err = refused
+	}
+	return err
+}
