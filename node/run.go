@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"dfs/advice"
@@ -13,6 +14,9 @@ import (
 	"dfs/fusefs"
 	"dfs/ids"
 	"dfs/namespace"
+	"dfs/nvm"
+	"dfs/shards"
+	"dfs/versionlog"
 )
 
 // Options are what Run needs beside the configuration.
@@ -33,13 +37,31 @@ const (
 // an unmount asks for. The process is its own: it sets the memory limit and the number of threads that run Go code.
 func Run(ctx context.Context, c Config, o Options) error {
 	c = c.withDefaults()
-	listener, err := preflight(c)
-	if err != nil {
-		return err
-	}
 	limitMemory(c.Memory, os.Getenv)
 	if c.Mount != "" {
 		spreadReaders(os.Getenv)
+	}
+	if ready := o.Ready; ready != nil {
+		var once sync.Once
+		o.Ready = func(c Config) { once.Do(func() { ready(c) }) }
+	}
+	for {
+		err := run(ctx, c, o)
+		var cut *shards.CutError
+		if !errors.As(err, &cut) || ctx.Err() != nil {
+			return err
+		}
+		if err := cutLog(c.Data, cut.After); err != nil {
+			return errs.Wrap(errs.KindOf(err), err, "cutting the log after version %v", cut.After)
+		}
+	}
+}
+
+// run is one life of the node.
+func run(ctx context.Context, c Config, o Options) error {
+	listener, err := preflight(c)
+	if err != nil {
+		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -57,6 +79,20 @@ func Run(ctx context.Context, c Config, o Options) error {
 	}
 	err = n.serve(ctx, o.Ready)
 	return n.adviseDamage(errors.Join(err, n.close()))
+}
+
+// cutLog takes off what only this node has of the past, because the others started again without it. The index goes
+// first: it may have what is cut, and is made again from the log.
+func cutLog(data string, after ids.Version) error {
+	d := DataDir{Path: data}
+	if err := os.RemoveAll(d.Index()); err != nil {
+		return errs.Wrap(errs.IO, err, "remove the index")
+	}
+	dir, err := nvm.OpenOS(d.Segments())
+	if err != nil {
+		return err
+	}
+	return versionlog.Cut(versionlog.Config{Dir: dir}, after)
 }
 
 // adviseDamage says what to do about stored data that fails verification.
