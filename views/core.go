@@ -171,6 +171,7 @@ func (c *Core) Waiting() []ids.NodeID {
 // Connected returns the nodes that this node has a link to, itself included.
 func (c *Core) Connected() []ids.NodeID {
 	var out []ids.NodeID
+	// In any order: they are sorted below.
 	for n, up := range c.up {
 		if up {
 			out = append(out, n)

@@ -70,6 +70,7 @@ func (c *Core) leftOut() bool {
 	if a := c.durable.Accepted; c.phase >= accepted && slices.Contains(a.View.Members, c.cfg.Self) {
 		return false
 	}
+	// In any order: one is enough.
 	for n, s := range c.states {
 		if n != c.cfg.Self.Node && s.active && s.installed > c.durable.View.ID {
 			return true
