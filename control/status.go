@@ -100,6 +100,7 @@ type Log struct {
 	Segments int    `json:"segments"`
 	End      uint64 `json:"end"`     // position behind the last record
 	Durable  uint64 `json:"durable"` // everything before is on the disk
+	Storage  string `json:"storage"` // "dax", or "file" and why not dax
 	Free     int64  `json:"free"`    // bytes free in the filesystem of the data directory
 }
 

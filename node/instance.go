@@ -45,6 +45,7 @@ type instance struct {
 	engine    *shards.Node
 	store     *store
 	fab       network
+	storage   string // what the log is kept on, in words
 
 	// farewells are taken by the goroutine that serves.
 	farewells chan farewell
@@ -148,10 +149,11 @@ func (n *instance) openIdentity() (err error) {
 
 // openStorage opens log and index.
 func (n *instance) openStorage() error {
-	dir, err := nvm.OpenOS(n.data.Segments())
+	dir, how, err := nvm.OpenBest(n.data.Segments())
 	if err != nil {
 		return err
 	}
+	n.storage = how
 	if n.vlog, err = versionlog.Open(versionlog.Config{Dir: dir}); err != nil {
 		return err
 	}

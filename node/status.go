@@ -60,6 +60,7 @@ func (n *instance) status(ctx context.Context) (*control.Status, error) {
 	}
 	addLinks(st, n.fab)
 	st.Log.Bytes, st.Log.Segments = n.vlog.Size()
+	st.Log.Storage = n.storage
 	st.Log.End, st.Log.Durable = uint64(n.vlog.End()), uint64(n.vlog.Durable())
 	_, free := n.space.sizes()
 	st.Log.Free = int64(free)

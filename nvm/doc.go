@@ -1,14 +1,17 @@
 // Package nvm is storage whose durability is explicit: flat directories of preallocated files, written
-// in place, durable when Persist says so. There are two implementations of Dir and File, and a place
-// for a third:
+// in place, durable when Persist says so. The implementations of Dir and File:
 //
 //	OpenOS     files of the operating system: fallocate, pwritev, fdatasync
+//	OpenBest   persistent memory behind a DAX file system where there is some, else as OpenOS
 //	NewStrict  memory that forgets in Crash what was not persisted, for tests
+//	NewTraced  memory with the code of persistent memory, which tells what each order of its stores leaves, for tests
 //
-// Persistent memory behind a DAX file system is the third: a File whose writes are non-temporal copies
-// into a mapping made with MAP_SYNC, whose Persist is one store fence, and whose reads are copies
-// out of the mapping. It belongs in dax.go, beside os.go; OpenOS picks it where the mapping succeeds. The
-// invariants below are what such memory gives, so nothing above has to change.
+// Persistent memory is used where a mapping with MAP_SYNC can be made: only then does the kernel promise that stores
+// need nothing but the processor to be durable. Whole cache lines are copied past the cache, their rests stored and
+// flushed by CLWB, CLFLUSHOPT or CLFLUSH, and each write ends in a store fence of its own, for a fence says
+// nothing about other processors. What moves a goroutine to another processor in the middle of a write has locked
+// instructions on its way, which are as good as a fence. So Persist has nothing left to do. Reads are copies. Memory that
+// fails gives errs.IO. Nothing of it is registered with RDMA adapters: those refuse the memory of a DAX file system.
 //
 // Invariants
 //

@@ -91,7 +91,7 @@ func dirs(t *testing.T) map[string]nvm.Dir {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return map[string]nvm.Dir{"os": d, "strict": nvm.NewStrict()}
+	return map[string]nvm.Dir{"os": d, "strict": nvm.NewStrict(), "traced": nvm.NewTraced()}
 }
 
 // What is appended is read back, also after opening again.

@@ -118,6 +118,9 @@ func statusText(st *control.Status) string {
 	line("data\t%s", st.Data)
 	line("log\t%s, %s of it not yet on disk; %s reserved in %d segments, %s free", bytesText(int64(st.Log.End)),
 		bytesText(int64(st.Log.End-st.Log.Durable)), bytesText(st.Log.Bytes), st.Log.Segments, bytesText(st.Log.Free))
+	if st.Log.Storage != "" {
+		line("nvm\t%s", st.Log.Storage)
+	}
 	line("memory\t%s resident, %s heap, soft limit %s", bytesText(st.Memory.Resident), bytesText(st.Memory.Heap), bytesText(st.Memory.Limit))
 	if st.Certificate != nil {
 		line("links\t%s, certificate until %s", linksText(st.Links), st.Certificate.UTC().Format("2006-01-02"))
