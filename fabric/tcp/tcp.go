@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dfs/errs"
 	"dfs/fabric"
 	"dfs/ids"
 )
@@ -185,6 +186,9 @@ func (f *Fabric) shake(ctx context.Context, nc net.Conn, peer ids.NodeID, hands 
 	l, err := link{nc, nc}, error(nil)
 	if f.cfg.Secure != nil {
 		if l.nc, err = f.cfg.Secure(ctx, nc, peer); err != nil {
+			if refusedByTLS(err) {
+				err = errs.Wrap(errs.AccessDenied, err, "the other end does not accept this node's certificate, its log says why")
+			}
 			err = fmt.Errorf("securing the connection: %w", err)
 		}
 	}
