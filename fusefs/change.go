@@ -60,7 +60,7 @@ func (f *filesystem) make(cancel <-chan struct{}, h *fuse.InHeader, op namespace
 	if err != nil {
 		return err
 	}
-	return f.entryOf(ctx, made.Ino, &made.Inode, out)
+	return f.entryOf(ctx, made.Ino, &made.Inode, spot{h.NodeId, op.Name}, out)
 }
 
 // Mknod is mknod(2).
@@ -111,7 +111,7 @@ func (f *filesystem) link(cancel <-chan struct{}, in *fuse.LinkIn, name string, 
 	if err != nil {
 		return err
 	}
-	return f.entryOf(ctx, linked.Ino, &linked.Inode, out)
+	return f.entryOf(ctx, linked.Ino, &linked.Inode, spot{}, out)
 }
 
 // Unlink is unlink(2).
@@ -166,8 +166,20 @@ func (f *filesystem) rename(cancel <-chan struct{}, in *fuse.RenameIn, oldName, 
 	ctx := f.caller(cancel, &in.InHeader)
 	defer ctx.end()
 	op := namespace.Rename{OldParent: from.ino, OldName: oldName, NewParent: to.ino, NewName: newName, Flags: flags, UID: in.Uid, GID: in.Gid}
-	_, err = f.do(ctx, ids.Namespace, op.Encode())
-	return f.nameError(oldName, err)
+	res, err := f.do(ctx, ids.Namespace, op.Encode())
+	if err != nil {
+		return f.nameError(oldName, err)
+	}
+	moved, err := namespace.DecodeRenameResult(res.Body)
+	if err != nil {
+		return err
+	}
+	was, is := spot{in.NodeId, oldName}, spot{in.Newdir, newName}
+	f.nodes.moved(moved.Ino, was, is)
+	if flags&namespace.RenameExchange != 0 {
+		f.nodes.moved(moved.Replaced, is, was)
+	}
+	return nil
 }
 
 // SetXAttr is setxattr(2).

@@ -60,6 +60,7 @@
 //	    contents go when all members have released it, whoever crashes meanwhile.
 //	U10  a lock that was given to a program is freed when POSIX says so, at the latest when the handle that it was asked
 //	     for through is closed, and when the node starts anew; nobody else has what it excludes until then.
+//	U11  the kernel never finds by one number a directory at another place than where it has it.
 //
 // Locks: nodeTable.mu, handleTable.mu, handle.mu, writes.mu, dirStream.mu, loop.mu, lockers.mu and those of lockTable,
 // reaper, forgetter, moments and limiter. dirStream.mu is held while the Store is asked and may be held around nodeTable.mu; writes.mu

@@ -54,7 +54,7 @@ func (f *filesystem) lookup(cancel <-chan struct{}, h *fuse.InHeader, name strin
 	if err != nil {
 		return err
 	}
-	return f.entry(ctx, r, ino, out)
+	return f.entry(ctx, r, ino, spot{h.NodeId, name}, out)
 }
 
 // lookupPast finds a name in a directory of the past.
@@ -76,18 +76,23 @@ func (f *filesystem) lookupPast(ctx context.Context, parent *node, name string, 
 	return f.pastEntry(ctx, key, out)
 }
 
-// entry fills the reply for a live inode.
-func (f *filesystem) entry(ctx context.Context, r index.Reader, ino ids.Ino, out *fuse.EntryOut) error {
+// entry fills the reply for a live inode that was found at a place.
+func (f *filesystem) entry(ctx context.Context, r index.Reader, ino ids.Ino, at spot, out *fuse.EntryOut) error {
 	inode, err := namespace.Stat(r, ino)
 	if err != nil {
 		return err
 	}
-	return f.entryOf(ctx, ino, &inode, out)
+	return f.entryOf(ctx, ino, &inode, at, out)
 }
 
 // entryOf fills the reply for a live inode whose record is at hand, and counts the kernel's reference.
-func (f *filesystem) entryOf(ctx context.Context, ino ids.Ino, inode *namespace.Inode, out *fuse.EntryOut) error {
-	n := f.nodes.ref(nodeKey{ino: ino})
+func (f *filesystem) entryOf(ctx context.Context, ino ids.Ino, inode *namespace.Inode, at spot, out *fuse.EntryOut) error {
+	var n *node
+	if inode.IsDir() {
+		n = f.nodes.refDir(ino, at)
+	} else {
+		n = f.nodes.ref(nodeKey{ino: ino})
+	}
 	if err := f.fillAttr(ctx, n, inode, &out.Attr); err != nil {
 		f.nodes.forget(uint64(n.id), 1)
 		return err
@@ -113,8 +118,8 @@ func (f *filesystem) pastEntry(ctx context.Context, key nodeKey, out *fuse.Entry
 
 // Forget takes back references of the kernel.
 func (f *filesystem) Forget(id, count uint64) {
-	if f.nodes.forget(id, count) {
-		f.reaper.letGo(ids.Ino(id))
+	if ino, gone := f.nodes.forget(id, count); gone {
+		f.reaper.letGo(ino)
 	}
 }
 

@@ -1,14 +1,15 @@
 package fusefs
 
 import (
+	"slices"
 	"sync"
 
 	"dfs/hlc"
 	"dfs/ids"
 )
 
-// nodeID is the number by which the kernel speaks of an inode. That of a live inode is its ids.Ino; all others
-// have the top bit set and are given out by nodeTable.
+// nodeID is the number by which the kernel speaks of an inode. That of a live inode is its ids.Ino, unless it is a
+// directory that was moved (spot); all others have the top bit set and are given out by nodeTable.
 type nodeID uint64
 
 const pastBit = 1 << 63
@@ -44,6 +45,7 @@ type node struct {
 	// Guarded by nodeTable.mu.
 	lookups uint64 // references that the kernel has taken and not given back
 	opens   int    // handles, directories included
+	spot    spot   // live directories: where the kernel has it
 
 	writes  writes // live regular files
 	seen    attrSeen
@@ -53,12 +55,24 @@ type node struct {
 // live says whether the node is an inode now, so that it can be changed.
 func (n *node) live() bool { return n.sort == sortLive }
 
+// spot is an entry by which the kernel has a directory.
+//
+// When another node moves a directory that the kernel knows, the kernel still has it at its old place. Finding it at
+// the new one, the kernel would move it there, but it cannot while it looks names up for a rename itself: that
+// fails with ESTALE. So a directory that is found at another place gets another number, and to the kernel it is
+// another directory, with the same st_ino; the old one goes when nobody uses it any more.
+type spot struct {
+	parent uint64 // by the kernel's number
+	name   string
+}
+
 // nodeTable holds the nodes that the kernel knows or that are open (U5).
 type nodeTable struct {
 	mu    sync.Mutex
 	live  map[ids.Ino]*node
-	other map[nodeID]*node
-	byKey map[nodeKey]*node // of other
+	older map[ids.Ino][]*node // of live directories: the nodes before the one in live
+	other map[nodeID]*node    // all but those in live whose number is that of the inode
+	byKey map[nodeKey]*node   // those that are not live
 	next  nodeID
 	// released remembers which orphans this node has told the others that it will not open again.
 	released map[ids.Ino]struct{}
@@ -66,7 +80,7 @@ type nodeTable struct {
 
 func newNodeTable() *nodeTable {
 	t := &nodeTable{
-		live: map[ids.Ino]*node{}, other: map[nodeID]*node{}, byKey: map[nodeKey]*node{},
+		live: map[ids.Ino]*node{}, older: map[ids.Ino][]*node{}, other: map[nodeID]*node{}, byKey: map[nodeKey]*node{},
 		next: pastBit, released: map[ids.Ino]struct{}{},
 	}
 	root := t.add(nodeKey{ino: ids.RootIno})
@@ -78,8 +92,12 @@ func newNodeTable() *nodeTable {
 func (t *nodeTable) find(id uint64) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if id&pastBit == 0 {
-		return t.live[ids.Ino(id)]
+	return t.byID(id)
+}
+
+func (t *nodeTable) byID(id uint64) *node {
+	if n := t.live[ids.Ino(id)]; n != nil && uint64(n.id) == id {
+		return n
 	}
 	return t.other[nodeID(id)]
 }
@@ -103,6 +121,56 @@ func (t *nodeTable) ref(key nodeKey) *node {
 	return n
 }
 
+// refDir is ref for a live directory that is found at a place.
+func (t *nodeTable) refDir(ino ids.Ino, at spot) *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.live[ino]
+	if n != nil && n.spot != at && ino != ids.RootIno {
+		t.older[ino] = append(t.older[ino], n)
+		t.other[n.id] = n
+		n = nil
+	}
+	if n == nil {
+		n = t.add(nodeKey{ino: ino})
+		n.spot = at
+	}
+	n.lookups++
+	return n
+}
+
+// nodesOf returns the nodes of a live inode.
+func (t *nodeTable) nodesOf(ino ids.Ino) []*node {
+	all := slices.Clone(t.older[ino])
+	if n := t.live[ino]; n != nil {
+		all = append(all, n)
+	}
+	return all
+}
+
+// moved is told that the kernel has moved a directory.
+func (t *nodeTable) moved(ino ids.Ino, from, to spot) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, n := range t.nodesOf(ino) {
+		if n.spot == from {
+			n.spot = to
+		}
+	}
+}
+
+// numbers returns what the kernel calls live inodes.
+func (t *nodeTable) numbers(inos []ids.Ino) (all []uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, ino := range inos {
+		for _, n := range t.nodesOf(ino) {
+			all = append(all, uint64(n.id))
+		}
+	}
+	return all
+}
+
 func (t *nodeTable) get(key nodeKey) *node {
 	if key.sort == sortLive {
 		return t.live[key.ino]
@@ -113,30 +181,29 @@ func (t *nodeTable) get(key nodeKey) *node {
 func (t *nodeTable) add(key nodeKey) *node {
 	n := &node{nodeKey: key}
 	if key.sort == sortLive {
-		n.id = nodeID(key.ino)
 		t.live[key.ino] = n
-		return n
+		if n.id = nodeID(key.ino); t.other[n.id] == nil {
+			return n
+		}
+	} else {
+		t.byKey[key] = n
 	}
 	n.id = t.next
 	t.next++
 	t.other[n.id] = n
-	t.byKey[key] = n
 	return n
 }
 
-// forget gives back references of the kernel. It says whether the node is not known any more.
-func (t *nodeTable) forget(id, count uint64) (gone bool) {
+// forget gives back references of the kernel. It returns the inode, and whether the node is not known any more.
+func (t *nodeTable) forget(id, count uint64) (ino ids.Ino, gone bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := t.other[nodeID(id)]
-	if id&pastBit == 0 {
-		n = t.live[ids.Ino(id)]
-	}
+	n := t.byID(id)
 	if n == nil || n.ino == ids.RootIno && n.live() {
-		return false
+		return 0, false
 	}
 	n.lookups -= min(count, n.lookups)
-	return t.dropIfUnused(n)
+	return n.ino, t.dropIfUnused(n)
 }
 
 // open notes a handle.
@@ -167,11 +234,18 @@ func (t *nodeTable) dropIfUnused(n *node) bool {
 	switch {
 	case n.lookups > 0 || n.opens > 0:
 		return false
-	case n.live():
+	case !n.live():
+		delete(t.byKey, n.nodeKey)
+	case t.live[n.ino] == n:
 		delete(t.live, n.ino)
 	default:
+		t.older[n.ino] = slices.DeleteFunc(t.older[n.ino], func(o *node) bool { return o == n })
+		if len(t.older[n.ino]) == 0 {
+			delete(t.older, n.ino)
+		}
+	}
+	if t.other[n.id] == n {
 		delete(t.other, n.id)
-		delete(t.byKey, n.nodeKey)
 	}
 	return true
 }
@@ -181,8 +255,10 @@ func (t *nodeTable) dropIfUnused(n *node) bool {
 func (t *nodeTable) release(ino ids.Ino, force bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n := t.live[ino]; n != nil && (n.opens > 0 || n.lookups > 0 && !force) {
-		return false
+	for _, n := range t.nodesOf(ino) {
+		if n.opens > 0 || n.lookups > 0 && !force {
+			return false
+		}
 	}
 	t.released[ino] = struct{}{}
 	return true
@@ -203,7 +279,7 @@ func (t *nodeTable) prune(keep func(ino ids.Ino) bool) {
 func (t *nodeTable) counts() (live, past int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.live), len(t.other)
+	return len(t.live), len(t.byKey)
 }
 
 // pastIno is the st_ino of an inode as of a moment: the same on every node and after every restart, and never

@@ -56,7 +56,7 @@ func (f *filesystem) tmpfile(cancel <-chan struct{}, in *fuse.CreateIn, out *fus
 	if err != nil {
 		return err
 	}
-	return f.entryOf(ctx, made.Ino, &made.Inode, out)
+	return f.entryOf(ctx, made.Ino, &made.Inode, spot{}, out)
 }
 
 // openMade gives out the handle of a file that was just made.

@@ -143,6 +143,48 @@ func TestNodesAreForgotten(t *testing.T) {
 	}
 }
 
+// U11: a directory that another node moved is found there under another number, so that the kernel need not move it;
+// one that this kernel moved keeps its number. U5: both are known as long as the kernel has references.
+func TestMovedDirectories(t *testing.T) {
+	w := newWire(t)
+	mkdir := append(binary.NativeEndian.AppendUint32(nil, 0o755), 0, 0, 0, 0)
+	_, reply := w.call(opMkdir, 1, append(mkdir, "d\x00"...))
+	first := binary.NativeEndian.Uint64(reply)
+	lookup := func(name string) uint64 {
+		t.Helper()
+		status, reply := w.call(opLookup, 1, append([]byte(name), 0))
+		if status != 0 {
+			t.Fatalf("LOOKUP %s: %d", name, status)
+		}
+		return binary.NativeEndian.Uint64(reply)
+	}
+	w.store.as(fakeOther, ids.Namespace, namespace.Rename{OldParent: 1, OldName: "d", NewParent: 1, NewName: "e"}.Encode())
+	second := lookup("e")
+	if second == first || lookup("e") != second {
+		t.Fatalf("U11: %d, found elsewhere as %d and then %d", first, second, lookup("e"))
+	}
+	if status, _ := w.call(12, 1, append(binary.NativeEndian.AppendUint64(nil, 1), "e\x00f\x00"...)); status != 0 || lookup("f") != second {
+		t.Fatalf("U11: moved here: %d, %d", status, lookup("f"))
+	}
+	for _, id := range []uint64{first, second} {
+		if n := w.f.nodes.find(id); n == nil || uint64(n.ino) != first {
+			t.Errorf("U5: %d means %v", id, n)
+		}
+	}
+	if w.f.nodes.release(ids.Ino(first), false) || len(w.f.nodes.numbers([]ids.Ino{ids.Ino(first)})) != 2 {
+		t.Error("U9: a directory that the kernel knows by two numbers may be released")
+	}
+	forget := func(id, count uint64) { w.call(opForget, id, binary.NativeEndian.AppendUint64(nil, count)) }
+	forget(second, 10)
+	if third := lookup("f"); third == first || w.f.nodes.find(first) == nil {
+		t.Errorf("U5: the number %d is given out twice", third)
+	}
+	forget(first, 10)
+	if w.f.nodes.find(first) != nil || w.f.nodes.find(second) != nil {
+		t.Error("U5: a node without references is still there")
+	}
+}
+
 // FuzzRequest feeds requests with any bytes to the filesystem. Each is an opcode, a choice of node and of handle, a
 // length and a body, of which the first eight bytes become the handle.
 func FuzzRequest(f *testing.F) {

@@ -162,11 +162,12 @@ func (s *Server) Stats() Stats {
 
 // pruneNodes makes the kernel forget inodes that nobody uses. Kernels before 6.18 do not know how.
 func (s *Server) pruneNodes(inos []ids.Ino) {
-	msg := make([]byte, outHeaderSize+16, outHeaderSize+16+8*len(inos))
+	numbers := s.f.nodes.numbers(inos)
+	msg := make([]byte, outHeaderSize+16, outHeaderSize+16+8*len(numbers))
 	binary.NativeEndian.PutUint32(msg[4:], notePrune)
-	binary.NativeEndian.PutUint32(msg[outHeaderSize:], uint32(len(inos)))
-	for _, ino := range inos {
-		msg = binary.NativeEndian.AppendUint64(msg, uint64(ino))
+	binary.NativeEndian.PutUint32(msg[outHeaderSize:], uint32(len(numbers)))
+	for _, n := range numbers {
+		msg = binary.NativeEndian.AppendUint64(msg, n)
 	}
 	binary.NativeEndian.PutUint32(msg[0:], uint32(len(msg)))
 	_, _ = unix.Write(s.fd, msg)

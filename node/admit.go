@@ -24,7 +24,7 @@ const tokensName = "tokens"
 // Times of letting a node in.
 const (
 	joinRead   = 5 * time.Second  // for the request to arrive
-	joinChange = 30 * time.Second // for the cluster to agree on it
+	joinChange = 20 * time.Second // for the cluster to agree on it
 	maxJoins   = 8                // at one moment; others are told to come again
 )
 
@@ -256,10 +256,13 @@ func (a *admission) enter(ctx context.Context, use *identity.Use, replace ids.No
 		return nil, err
 	}
 	use.Node, use.Done, use.Waits = me.Node, !alone, alone
+	if err := a.note(*use); err != nil {
+		return nil, err
+	}
 	if alone {
 		a.meet(me)
 	}
-	return nodes, a.note(*use)
+	return nodes, nil
 }
 
 // expected returns the nodes that have a certificate and are to come into the configuration once they run.

@@ -69,6 +69,8 @@ func (n *instance) removeOther(ctx context.Context, req control.Request) error {
 			return err
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, joinChange)
+	defer cancel()
 	if err := removeNode(ctx, n.changeConfig, req.Node); err != nil {
 		return err
 	}
@@ -84,6 +86,8 @@ func (n *instance) move(ctx context.Context, to identity.Peer) error {
 	if err := checkDialable(to.Addr); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, joinChange)
+	defer cancel()
 	if err := moveNode(ctx, n.changeConfig, to); err != nil {
 		return err
 	}
@@ -183,9 +187,4 @@ func (n *instance) askOne(ctx context.Context, id ids.NodeID, address string) er
 		return err
 	}
 	return answer.Err()
-}
-
-// changeConfig has the engine change the configuration.
-func (n *instance) changeConfig(ctx context.Context, change func([]identity.Peer) []identity.Peer) error {
-	return errs.New(errs.NotSupported, "the configuration of this cluster cannot be changed")
 }

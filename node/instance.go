@@ -15,6 +15,7 @@ import (
 	"dfs/fusefs"
 	"dfs/hlc"
 	"dfs/identity"
+	"dfs/ids"
 	"dfs/index"
 	"dfs/nvm"
 	"dfs/shards"
@@ -46,6 +47,12 @@ type instance struct {
 	store     *store
 	fab       network
 	storage   string // what the log is kept on, in words
+
+	// background are short works that close waits for.
+	background sync.WaitGroup
+
+	peersMu sync.Mutex
+	peers   map[ids.NodeID]string // whom the fabric connects with; guarded by peersMu
 
 	// farewells are taken by the goroutine that serves.
 	farewells chan farewell
@@ -143,6 +150,7 @@ func (n *instance) openIdentity() (err error) {
 	n.admission = &admission{
 		creds: n.creds, roster: n.roster, data: n.data.Path, listen: n.cfg.Listen, shards: n.data.Shards,
 		insecure: n.data.whose.Insecure, clock: n.clock, log: n.log, change: n.changeConfig,
+		meet: func(identity.Peer) { n.connectPeers() },
 	}
 	return n.admission.load()
 }
@@ -193,10 +201,15 @@ func (n *instance) openEngine(listener net.Listener) error {
 		return err
 	}
 	n.onClose("floor", floor.close)
+	if len(durable.View.Nodes) > 0 && n.adopt(durable.View.Nodes) {
+		if err := n.roster.save(); err != nil {
+			return err
+		}
+	}
 	n.engine, err = shards.New(shards.Config{
 		Self: views.Member{Node: n.cfg.ID, Incarnation: n.data.Incarnation}, Nodes: n.roster.configured(), Shards: n.data.Shards,
 		Log: n.vlog, Index: n.index, Durable: durable, Floor: latest,
-		SaveState: n.data.saveView, SaveFloor: floor.save,
+		OnView: n.follow, SaveState: n.data.saveView, SaveFloor: floor.save,
 		Physical: n.physical, Monotonic: sinceBoot, Full: n.space.full, Logger: n.log,
 	})
 	if err != nil {
@@ -207,6 +220,10 @@ func (n *instance) openEngine(listener net.Listener) error {
 		return err
 	}
 	n.onClose("network", n.fab.Close)
+	n.onClose("roster", func() error {
+		n.background.Wait()
+		return nil
+	})
 	return nil
 }
 

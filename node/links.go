@@ -48,6 +48,14 @@ func (l *links) set(p ids.NodeID, isUp bool) {
 	}
 }
 
+// forget drops what is known of a node that does not belong to the cluster any more.
+func (l *links) forget(p ids.NodeID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.up, p)
+	delete(l.refused, p)
+}
+
 func (l *links) refuse(p ids.NodeID, reason string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -88,6 +96,8 @@ func (l *links) trouble() string {
 type network interface {
 	fabric.Fabric
 	Start()
+	AddPeer(id ids.NodeID, addr string) error
+	RemovePeer(id ids.NodeID)
 }
 
 // connect builds the fabric of the configuration; a node alone has one without peers.
@@ -95,8 +105,9 @@ func (n *instance) connect(listener net.Listener, events fabric.Events) (network
 	if listener == nil {
 		return alone{}, nil
 	}
+	n.peers = n.wanted()
 	cfg := tcp.Config{
-		Self: n.cfg.ID, Peers: n.roster.others(), Listener: listener, Events: n.links.watch(events), Logger: n.log,
+		Self: n.cfg.ID, Peers: n.peers, Listener: listener, Events: n.links.watch(events), Logger: n.log,
 		Hello: func() []byte { return n.hello().encode() },
 		Check: func(peer ids.NodeID, b []byte) error {
 			theirs, err := decodeHello(b)
@@ -180,6 +191,8 @@ func (alone) WriteWords(ids.NodeID, fabric.RegionID, int, []uint64) {}
 func (alone) Send(ids.NodeID, []byte)                               {}
 func (alone) Sever(ids.NodeID, error)                               {}
 func (alone) Start()                                                {}
+func (alone) AddPeer(ids.NodeID, string) error                      { return nil }
+func (alone) RemovePeer(ids.NodeID)                                 {}
 func (alone) Flush()                                                {}
 func (alone) Stats() fabric.Stats                                   { return fabric.Stats{} }
 func (alone) Close() error                                          { return nil }

@@ -118,6 +118,9 @@ func (n *instance) serve(ctx context.Context, ready func(Config)) error {
 		close(ended) // who asks again hears that it is over
 	}()
 	go n.space.watch(engineCtx)
+	if n.admission != nil {
+		n.background.Go(func() { n.usherAll(engineCtx) })
+	}
 	defer func() {
 		stopEngine()
 		<-ended

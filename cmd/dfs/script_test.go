@@ -55,11 +55,19 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			// exits N COMMAND...: run dfs and expect its exit code.
 			"exits": func(ts *testscript.TestScript, _ bool, args []string) {
-				want := args[0]
-				err := ts.Exec("dfs", args[1:]...)
+				want, args := args[0], args[1:]
+				if len(args) > 1 && args[0] == "join-with" { // the token is in a file
+					args = append([]string{"join", strings.TrimSpace(ts.ReadFile(args[1]))}, args[2:]...)
+				}
+				err := ts.Exec("dfs", args...)
 				if got := exitText(err); got != want {
 					ts.Fatalf("exit code %s, want %s", got, want)
 				}
+			},
+			// join FILE ARGS...: dfs join with the token in the file.
+			"join": func(ts *testscript.TestScript, _ bool, args []string) {
+				token := strings.TrimSpace(ts.ReadFile(args[0]))
+				ts.Check(ts.Exec("dfs", append([]string{"join", token}, args[1:]...)...))
 			},
 			// await PATTERN COMMAND...: run dfs until its output matches, for at most half a minute.
 			"await": func(ts *testscript.TestScript, _ bool, args []string) {

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"dfs/tests/posix/model"
 )
 
 // user is who an agent is.
@@ -36,6 +38,7 @@ type request struct {
 	FD          int
 	A, B, C     int64
 	Data        []byte
+	Step        model.Step
 }
 
 // reply is what came of it.
