@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -26,6 +27,12 @@ var calls = map[string]func(r *request, out *reply) error{
 				f.Close()
 				steps.open[i] = nil
 			}
+		}
+		return nil
+	},
+	"coherence": func(r *request, out *reply) error {
+		if err := coherence(strings.Split(r.Path, "\n"), int(r.A)); err != nil {
+			out.Data = []byte(err.Error())
 		}
 		return nil
 	},
