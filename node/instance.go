@@ -64,8 +64,9 @@ type instance struct {
 	inUse bool
 
 	mu    sync.Mutex
-	phase control.Phase // guarded by mu
-	ready bool          // the engine may be asked for its status; guarded by mu
+	phase control.Phase               // guarded by mu
+	seen  map[ids.NodeID]views.Member // members of views so far; used while the engine steps only
+	ready bool                        // the engine may be asked for its status; guarded by mu
 }
 
 // closer is one step of taking a node apart.
@@ -195,6 +196,10 @@ func (n *instance) openEngine(listener net.Listener) error {
 	durable, err := n.data.loadView()
 	if err != nil {
 		return err
+	}
+	n.seen = map[ids.NodeID]views.Member{}
+	for _, m := range durable.View.Members {
+		n.seen[m.Node] = m
 	}
 	floor, latest, err := n.data.openFloor()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"dfs/errs"
 	"dfs/identity"
 	"dfs/ids"
+	"dfs/namespace"
 	"dfs/views"
 )
 
@@ -58,6 +59,32 @@ func (n *instance) follow(v views.View) {
 		})
 	}
 	n.connectPeers()
+	n.releaseLocks(v)
+}
+
+// releaseLocks has the locks of nodes that are not in a view any more given up: the first member sees to it. A life
+// that comes back has its own, so only those up to the last one known fall.
+func (n *instance) releaseLocks(v views.View) {
+	var gone []views.Member
+	for _, m := range n.seen {
+		if v.Rank(m.Node) < 0 {
+			gone = append(gone, m)
+		}
+	}
+	for _, m := range v.Members {
+		n.seen[m.Node] = m
+	}
+	if v.Members[0].Node != n.cfg.ID {
+		return
+	}
+	for _, m := range gone {
+		n.background.Go(func() {
+			op := namespace.ReleaseNode{Node: m.Node, Incarnation: m.Incarnation}
+			if _, err := n.engine.Submit(context.Background(), ids.Namespace, op.Encode()); err != nil {
+				n.log.Warn("the locks of a node that is gone were not released", "gone", m.Node, "reason", err)
+			}
+		})
+	}
 }
 
 // adopt makes nodes the configuration, and reports whether the roster has to be stored.
