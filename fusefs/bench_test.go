@@ -63,9 +63,6 @@ func benchmarkCall(b *testing.B, m *mounted, call string, callers int) {
 
 // serveClassic serves a mount with go-fuse's loop.
 func serveClassic(s *Server) error {
-	if err := unix.SetNonblock(s.fd, false); err != nil {
-		return err
-	}
 	server, err := fuse.NewServer(s.f, fmt.Sprintf("/dev/fd/%d", s.fd), s.options())
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package fusefs
 
 import (
 	"encoding/binary"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -12,14 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loop serves one connection to the kernel (U6). Two readers wait for requests with poll(2) and then read without
-// blocking. Whoever has read a request answers it: it never moves from one goroutine to another. A request that may
-// have to wait is answered apart: its goroutine gives up its place as a reader for the time, and if nobody else
-// waits for requests then, a new goroutine takes the place. So there is always a reader.
+// loop serves one connection to the kernel (U6). Readers take requests with blocking reads. Whoever has read a
+// request answers it: it never moves from one goroutine to another. A request that may have to wait, or is large, is
+// answered apart: its goroutine gives up its place as a reader for the time, and if nobody else waits for requests
+// then, a new goroutine takes the place. So there is always a reader.
 //
-// A request wakes both readers, on purpose: the one nearer to the caller's processor gets it. Waking one at a
-// time, with EPOLLEXCLUSIVE or by a blocking read, was measured: a third slower, since an idle processor is slow
-// to wake. Locking the readers to their threads was slower too, for the requests that wait.
+// On few processors there is one reader. With two that poll(2) and are both woken by each request, so that the one
+// nearer to the caller gets it, a call took up to half as much time of the processors again, and was no faster.
 type loop struct {
 	fd       int
 	protocol *fuse.ProtocolServer
@@ -49,7 +49,7 @@ type place struct {
 }
 
 // Readers is how many goroutines of a Server wait for requests, each with a thread of its own.
-const Readers = 2
+func Readers() int { return max(1, min(4, runtime.NumCPU()/4)) }
 
 func newLoop(fd int, protocol *fuse.ProtocolServer) *loop {
 	l := &loop{fd: fd, protocol: protocol, apart: map[uint64]struct{}{}, ready: make(chan struct{}), gone: make(chan struct{})}
@@ -60,7 +60,7 @@ func newLoop(fd int, protocol *fuse.ProtocolServer) *loop {
 
 // start begins to serve.
 func (l *loop) start() {
-	for range Readers {
+	for range Readers() {
 		l.vacant = append(l.vacant, &place{in: l.large.Get().(*[]byte), reply: l.large.Get().(*[]byte)})
 	}
 	// The first request is INIT, and nothing may be answered before it: there is one reader until then.
@@ -110,12 +110,9 @@ func (l *loop) rejoin(unique uint64) *place {
 func (l *loop) serve(p *place) {
 	defer l.serving.Done()
 	for p != nil {
-		n, errno := readNow(l.fd, *p.in)
+		n, errno := readNext(l.fd, *p.in)
 		switch errno {
 		case 0:
-		case unix.EAGAIN:
-			waitReadable(l.fd)
-			continue
 		case unix.EINTR, unix.ENOENT: // ENOENT: the caller was interrupted before we could read it
 			continue
 		default: // ENODEV: unmounted
@@ -127,7 +124,7 @@ func (l *loop) serve(p *place) {
 		switch {
 		case !ok:
 			l.log("request with a wrong length", "bytes", n, "header", h.length)
-		case l.inline(h, request):
+		case h.replySize(request) <= quickReply && l.inline(h, request):
 			l.inlined.Add(1)
 			l.answer(request, *p.reply)
 			if h.opcode == opInit {
@@ -161,7 +158,7 @@ func (l *loop) serveApart(p *place, h header, n int) *place {
 	return l.rejoin(h.unique)
 }
 
-// greet opens the second place once INIT was answered.
+// greet opens the other places once INIT was answered.
 func (l *loop) greet() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -245,26 +242,20 @@ func (l *loop) answer(request, reply []byte) {
 	}
 }
 
-// waitReadable returns when there may be something to be read.
-func waitReadable(fd int) {
-	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	_, _ = unix.Poll(fds[:], -1) // EINTR and errors are found by the next read
-}
-
-// readNow reads without blocking. It does not tell the Go scheduler that it is in a system call: the copy is
-// short, and giving the processor away and back costs more than it.
-func readNow(fd int, p []byte) (int, syscall.Errno) {
-	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+// readNext waits for a request and reads it.
+func readNext(fd int, p []byte) (int, syscall.Errno) {
+	n, _, errno := syscall.Syscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
 	return int(n), errno
 }
 
-// quickWrite is up to where a reply is written without telling the scheduler.
-const quickWrite = 16 << 10
+// quickReply is up to where a reply is made by the reader, and written without telling the Go scheduler about the
+// system call: the copy is short, and giving the processor away and back costs more than it.
+const quickReply = 16 << 10
 
 func writeNow(fd int, p []byte) (errno syscall.Errno) {
 	for {
 		call := syscall.Syscall
-		if len(p) <= quickWrite {
+		if len(p) <= quickReply {
 			call = syscall.RawSyscall
 		}
 		if _, _, errno = call(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p))); errno != unix.EINTR {

@@ -39,7 +39,7 @@ func openMount(cfg *Config) (int, error) {
 
 // directMount is mount(2), which root may call.
 func directMount(cfg *Config) (int, error) {
-	fd, err := unix.Open(cfg.Device, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	fd, err := unix.Open(cfg.Device, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, errs.Wrap(errs.Unavailable, err, "open %s", cfg.Device)
 	}
@@ -104,9 +104,9 @@ func fusermount(cfg *Config) (int, error) {
 	if err != nil {
 		return -1, errs.Wrap(errs.IO, err, "fusermount3 %s passed no descriptor", cfg.MountPoint)
 	}
-	if err := unix.SetNonblock(fd, true); err != nil {
+	if err := unix.SetNonblock(fd, false); err != nil {
 		unix.Close(fd)
-		return -1, errs.Wrap(errs.IO, err, "set the connection non-blocking")
+		return -1, errs.Wrap(errs.IO, err, "set the connection blocking")
 	}
 	return fd, nil
 }
