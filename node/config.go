@@ -48,6 +48,7 @@ type Config struct {
 	Shards      int               `toml:"shards,omitempty"`         // data shards, DefaultShards for a new data directory; fixed once it is made
 	Consistency string            `toml:"consistency,omitempty"`    // Causal or Strict
 	AllowOther  *bool             `toml:"allow_other,omitempty"`    // other users may use the mount; default: when root mounts
+	Soft        Duration          `toml:"soft,omitempty"`           // calls fail with EIO when there is no majority for so long; 0: they wait
 	MaxSkew     Duration          `toml:"max_clock_skew,omitempty"` // how far apart the clocks of two nodes may be
 	Memory      Size              `toml:"memory,omitempty"`         // soft limit of the process's memory
 	LogLevel    string            `toml:"log_level,omitempty"`      // debug, info, warn or error
@@ -147,6 +148,9 @@ func (c Config) Validate() error {
 	}
 	if c.Fabric != FabricAuto && c.Fabric != FabricVerbs && c.Fabric != FabricTCP {
 		wrong("fabric: %q is none of %q, %q, %q", c.Fabric, FabricAuto, FabricVerbs, FabricTCP)
+	}
+	if c.Soft < 0 || c.Soft > 0 && c.Soft < Duration(time.Second) {
+		wrong("soft: %v is not 0 (wait for ever) or at least 1s", time.Duration(c.Soft))
 	}
 	if c.MaxSkew < Duration(time.Millisecond) || c.MaxSkew > Duration(time.Minute) {
 		wrong("max_clock_skew: %v is not between 1ms and 1m", time.Duration(c.MaxSkew))

@@ -215,7 +215,7 @@ func (n *instance) openEngine(listener net.Listener) error {
 		Self: views.Member{Node: n.cfg.ID, Incarnation: n.data.Incarnation}, Nodes: n.roster.configured(), Shards: n.data.Shards,
 		Log: n.vlog, Index: n.index, Durable: durable, Floor: latest,
 		OnView: n.follow, SaveState: n.data.saveView, SaveFloor: floor.save,
-		Physical: n.physical, Monotonic: sinceBoot, Full: n.space.full, Logger: n.log,
+		Physical: n.physical, Monotonic: sinceBoot, Soft: time.Duration(n.cfg.Soft), Full: n.space.full, Logger: n.log,
 	})
 	if err != nil {
 		return err

@@ -39,7 +39,8 @@ func (c *Call) Ready() bool {
 }
 
 // Wait waits for Done and returns the result. The error is errs.Interrupted when ctx ends first (the
-// operation may still happen), errs.Unavailable when the node was closed. An operation that failed
+// operation may still happen), errs.Unavailable when the node was closed, errs.IO when there was no majority for
+// longer than Config.Soft (the operation may happen later). An operation that failed
 // is no error here: its Result says so.
 func (c *Call) Wait(ctx context.Context) (Result, error) {
 	select {
@@ -50,7 +51,11 @@ func (c *Call) Wait(ctx context.Context) (Result, error) {
 	}
 }
 
+// finish ends the waiting for the call, unless it was given up before. Node.mu is held.
 func (c *Call) finish(r Result, err error) {
+	if c.Ready() {
+		return
+	}
 	c.result, c.err = r, err
 	close(c.done)
 }

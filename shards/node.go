@@ -46,6 +46,7 @@ type Config struct {
 	// answer reads of the present; 0 means three quarters of SuspectAfter.
 	SuspectAfter time.Duration
 	LeaseFor     time.Duration
+	Soft         time.Duration // when no view is open for so long, calls fail until there is one; 0: they wait
 	Grace        time.Duration // a start waits so long for nodes that it can do without; 0 means 1 s
 }
 
@@ -122,6 +123,7 @@ type Node struct {
 	served       map[ids.NodeID]fetchPlace
 	peers        peers
 	opening      bool          // all members have installed the view; it is opened when the leases on the last one are over
+	lastOpen     time.Duration // when a view was seen to be open last
 	full         bool          // the own disk has no room for new data
 	changes      []*change     // Reconfigure waits for them
 	events       []event       // being handled
@@ -146,6 +148,7 @@ type Node struct {
 	built    *sync.Cond    // building became 0
 	room     chan struct{} // closed and replaced when there may be room, a view, or the end
 	closed   bool
+	hopeless bool // no view was open for Config.Soft
 	waiters  []*waiter
 	held     []heldAnswer
 	floor    hlc.Timestamp // moments up to here may have been answered about

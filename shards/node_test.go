@@ -35,6 +35,7 @@ type member struct {
 type testCluster struct {
 	t       testing.TB
 	members []*member
+	soft    time.Duration
 }
 
 func newTestCluster(t testing.TB, n int) *testCluster {
@@ -78,7 +79,7 @@ func (c *testCluster) start(i int) {
 		Log: m.log, Index: index.New(index.NewMem(), index.Config{}), Durable: m.durable,
 		SaveState: func(d views.Durable) error { m.durable = d; return nil },
 		Physical:  func() hlc.Timestamp { return hlc.FromTime(time.Now()) },
-		Logger:    logger, RingBytes: 1 << 20,
+		Logger:    logger, RingBytes: 1 << 20, Soft: c.soft,
 	})
 	if err != nil {
 		c.t.Fatal(err)
@@ -222,6 +223,48 @@ func TestRestarts(t *testing.T) {
 	namespace.List(r, ids.RootIno, "", func(string, ids.Ino, namespace.Type) bool { seen++; return true })
 	if seen != count+6 {
 		t.Fatalf("%d entries, want %d", seen, count+6)
+	}
+}
+
+// With Soft set, calls fail when a majority is missing for long, and go on when it is back.
+func TestSoft(t *testing.T) {
+	ctx := context.Background()
+	c := newTestCluster(t, 3)
+	c.soft = 300 * time.Millisecond
+	c.kill(0)
+	c.start(0)
+	c.do(0, ids.Namespace, namespace.Init{}.Encode())
+	c.kill(1)
+	c.kill(2)
+	create := namespace.Create{Parent: ids.RootIno, Name: "f", Mode: 0o100644}.Encode()
+	var err error
+	for err == nil {
+		var call *Call
+		if call, err = c.members[0].node.Submit(ctx, ids.Namespace, create); err == nil {
+			_, err = call.Wait(ctx)
+		}
+	}
+	if errs.KindOf(err) != errs.IO {
+		t.Errorf("a call without a majority: %v", err)
+	}
+	for err = nil; err == nil; { // until the lease is over
+		_, err = c.members[0].node.Now(ctx, ids.Namespace)
+	}
+	if errs.KindOf(err) != errs.IO {
+		t.Errorf("a read without a majority: %v", err)
+	}
+	c.start(1)
+	for {
+		call, err := c.members[0].node.Submit(ctx, ids.Namespace, create)
+		if err == nil {
+			_, err = call.Wait(ctx)
+		}
+		if err == nil {
+			break
+		}
+		if errs.KindOf(err) != errs.IO {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -48,9 +48,38 @@ func (n *Node) tick() {
 		}
 	}
 	n.carryOut(n.core.Tick(now))
+	n.despair(now)
 	n.serveFetches()
 	n.openWhenDue()
 	n.endChanges()
+}
+
+// despair has calls fail when there was no open view for longer than the owner wants to wait.
+func (n *Node) despair(now time.Duration) {
+	if n.view == nil || n.view.open {
+		n.lastOpen = now
+	}
+	if n.cfg.Soft == 0 || now-n.lastOpen < n.cfg.Soft {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.hopeless {
+		return
+	}
+	n.hopeless = true
+	n.log.Warn("calls fail: there is no majority of the nodes", "for", now-n.lastOpen)
+	err := n.usableLocked()
+	for _, o := range n.orders {
+		for call := range o.calls.all() {
+			call.finish(Result{}, err)
+		}
+	}
+	for _, w := range n.waiters {
+		w.finish(err)
+	}
+	n.waiters = nil
+	n.openRoomLocked()
 }
 
 // openWhenDue opens a view that all members have installed once nobody outside can take itself to be in the last one.

@@ -90,6 +90,9 @@ func (n *Node) usableLocked() error {
 	if err := n.Err(); err != nil {
 		return errs.Wrap(errs.IO, err, "this replica has stopped")
 	}
+	if n.hopeless {
+		return errs.New(errs.IO, "no majority of the nodes for more than %v", n.cfg.Soft)
+	}
 	return nil
 }
 

@@ -260,7 +260,7 @@ func (n *Node) open() {
 		}
 		o.unsent = nil
 	}
-	n.view.open = true
+	n.view.open, n.hopeless = true, false
 	for _, h := range n.held {
 		h.call.finish(h.result, nil)
 	}
