@@ -29,6 +29,8 @@ say. Otherwise the configuration comes from a file, from flags, or both: a flag 
   shards = 4                   # data shards; fixed when the data directory is made
   consistency = "causal"       # or "strict": write() waits until every node has it
   allow_other = true           # other users may use the mount; the default when root mounts
+  suid = false                 # honour set-user-id bits in the mount; only root may
+  dev = false                  # honour device nodes in the mount; only root may
   max_clock_skew = "500ms"     # nodes whose clocks differ by more refuse each other
   memory = "384MiB"            # soft limit of this process
   log_level = "info"           # debug, info, warn, error
