@@ -50,13 +50,14 @@ func newCache(limit int) *cache {
 	return c
 }
 
-// shard picks by FNV-1a, which is the same in every run.
+// shard picks by FNV-1a, which is the same in every run. The multiplication at the end brings the last bytes of the
+// key, in which neighbours differ, to the top bits, so that the extents of one file go to all shards.
 func (c *cache) shard(live []byte) *cacheShard {
 	h := uint64(14695981039346656037)
 	for _, b := range live {
 		h = (h ^ uint64(b)) * 1099511628211
 	}
-	return &c.shards[(h>>32)%cacheShards]
+	return &c.shards[h*0x9e3779b97f4a7c15>>58%cacheShards]
 }
 
 // get returns the newest row of a live key, nil if it is absent from since on.

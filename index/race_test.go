@@ -1,6 +1,7 @@
 package index
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -234,4 +235,24 @@ func checkMoment(r Reader, at hlc.Timestamp, keys int, rng *rand.Rand) error {
 		}
 	}
 	return nil
+}
+
+// Neighbouring keys, such as the extents of one file, share the whole cache.
+func TestCacheSpreadsNeighbours(t *testing.T) {
+	c := newCache(1 << 20)
+	var hits [cacheShards]int
+	const keys = 64 * cacheShards
+	for i := range uint64(keys) {
+		live := binary.BigEndian.AppendUint64([]byte("\x03\x00\x01e12345678"), 4096*i)
+		for s := range c.shards {
+			if c.shard(live) == &c.shards[s] {
+				hits[s]++
+			}
+		}
+	}
+	for s, n := range hits {
+		if n < keys/cacheShards/4 || n > keys/cacheShards*4 {
+			t.Errorf("%d of %d keys are in part %d of %d", n, keys, s, cacheShards)
+		}
+	}
 }

@@ -43,7 +43,8 @@ type admission struct {
 	clock    func() time.Time
 	log      *slog.Logger
 	change   changeConfig
-	meet     func(identity.Peer) // connect to a node that is not in the configuration yet
+	meet     func(identity.Peer)   // connect to a node that is not in the configuration yet
+	runs     func(ids.NodeID) bool // this node, or one to which there is a connection
 
 	busy chan struct{} // a slot for each join under way
 	one  sync.Mutex    // one join changes the configuration at a time
@@ -246,6 +247,9 @@ func (a *admission) enter(ctx context.Context, use *identity.Use, replace ids.No
 		nodes = append(slices.Clone(now), me)
 		if alone {
 			return now // the majority of two is two: the other must run first, see usher
+		}
+		if refused = a.enough(nodes); refused != nil {
+			return now
 		}
 		return nodes
 	})

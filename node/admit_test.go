@@ -64,6 +64,7 @@ type doorman struct {
 	cluster *assembly
 	serving atomic.Pointer[admission]
 	met     []identity.Peer
+	down    []ids.NodeID // those that do not run
 	ahead   atomic.Int64 // of the clock, in nanoseconds
 
 	mu  sync.Mutex
@@ -139,6 +140,7 @@ func (d *doorman) restart(t *testing.T, c Config) {
 		creds: creds, roster: r, data: c.Data, listen: c.Listen, shards: 4, clock: d.now,
 		log: slog.New(slog.NewTextHandler(d, nil)), change: d.cluster.change,
 		meet: func(p identity.Peer) { d.met = append(d.met, p) },
+		runs: func(id ids.NodeID) bool { return !slices.Contains(d.down, id) },
 	}
 	if err := d.load(); err != nil {
 		t.Fatal(err)
@@ -316,7 +318,7 @@ func TestJoinAgain(t *testing.T) {
 		t.Errorf("another key: %v", err)
 	}
 	// And it does not bring back a node that was removed.
-	if err := removeNode(t.Context(), d.change, 3); err != nil {
+	if err := d.remove(t.Context(), 3); err != nil {
 		t.Fatal(err)
 	}
 	d.roster.set(d.cluster.nodes)
@@ -346,7 +348,7 @@ func TestNumbers(t *testing.T) {
 		t.Errorf("ND6: beside another one: node %d", n)
 	}
 	for _, n := range []ids.NodeID{4, 5} {
-		if err := removeNode(t.Context(), d.change, n); err != nil {
+		if err := d.remove(t.Context(), n); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -360,11 +362,11 @@ func TestNumbers(t *testing.T) {
 	if n := join(); n != 10 {
 		t.Errorf("ND6: after another node gave 9 away: node %d", n)
 	}
-	if err := removeNode(t.Context(), d.change, 77); errs.KindOf(err) != errs.NotFound {
+	if err := d.remove(t.Context(), 77); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("removing nobody: %v", err)
 	}
 	d.cluster.nodes = d.cluster.nodes[:1]
-	if err := removeNode(t.Context(), d.change, 1); errs.KindOf(err) != errs.NotPermitted {
+	if err := d.remove(t.Context(), 1); errs.KindOf(err) != errs.NotPermitted {
 		t.Errorf("removing the last: %v", err)
 	}
 }
@@ -420,56 +422,5 @@ func TestJoinAddress(t *testing.T) {
 	taken.Listen = freeAddress(t)
 	if made, err := Join(t.Context(), token, taken); err != nil || made.Config.ID != 4 {
 		t.Errorf("on another address, with the same token: %+v, %v", made, err)
-	}
-}
-
-// Keys that are damaged or missing are named, with what to do.
-func TestDamagedKeys(t *testing.T) {
-	c := Config{Data: filepath.Join(t.TempDir(), "data"), Listen: freeAddress(t)}
-	if _, err := Init(c); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{authorityCrtName, authorityKeyName, nodeCrtName, nodeKeyName} {
-		path := filepath.Join(c.Data, keysName, name)
-		whole, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, broken := range []string{"", "x", string(whole[:len(whole)/2]), string(whole) + string(whole)} {
-			if err := os.WriteFile(path, []byte(broken), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := loadCredentials(c.Data, time.Now); errs.KindOf(err) != errs.Corrupt || !strings.Contains(err.Error(), name) || advice.Of(err) == "" {
-				t.Errorf("%s with %.10q: %v, hint %q", name, broken, err, advice.Of(err))
-			}
-		}
-		if err := os.WriteFile(path, whole, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Remove(filepath.Join(c.Data, keysName, authorityKeyName)); err != nil {
-		t.Fatal(err)
-	}
-	creds, err := loadCredentials(c.Data, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := &admission{creds: creds, clock: time.Now}
-	if _, err := a.newToken(time.Hour, 0); errs.KindOf(err) != errs.NotPermitted {
-		t.Errorf("a token without the key: %v", err)
-	}
-}
-
-// A node that moved is expected elsewhere; two cannot be at one address.
-func TestMove(t *testing.T) {
-	s := &assembly{nodes: []identity.Peer{{Node: 1, Addr: "a:1"}, {Node: 2, Addr: "b:1"}}}
-	if err := moveNode(t.Context(), s.change, identity.Peer{Node: 2, Addr: "c:1"}); err != nil || s.nodes[1].Addr != "c:1" {
-		t.Errorf("%v, %v", err, s.nodes)
-	}
-	if err := moveNode(t.Context(), s.change, identity.Peer{Node: 2, Addr: "a:1"}); errs.KindOf(err) != errs.Exists {
-		t.Errorf("to another's address: %v", err)
-	}
-	if err := moveNode(t.Context(), s.change, identity.Peer{Node: 3, Addr: "d:1"}); errs.KindOf(err) != errs.NotFound {
-		t.Errorf("nobody: %v", err)
 	}
 }

@@ -49,6 +49,8 @@ type Config struct {
 	Consistency string            `toml:"consistency,omitempty"`    // Causal or Strict
 	AllowOther  *bool             `toml:"allow_other,omitempty"`    // other users may use the mount; default: when root mounts
 	Soft        Duration          `toml:"soft,omitempty"`           // calls fail with EIO when there is no majority for so long; 0: they wait
+	Suid        bool              `toml:"suid,omitempty"`           // set-user-id bits count when a program of the mount is run; only root may say so
+	Dev         bool              `toml:"dev,omitempty"`            // device nodes in the mount are devices; only root may say so
 	MaxSkew     Duration          `toml:"max_clock_skew,omitempty"` // how far apart the clocks of two nodes may be
 	Memory      Size              `toml:"memory,omitempty"`         // soft limit of the process's memory
 	LogLevel    string            `toml:"log_level,omitempty"`      // debug, info, warn or error
@@ -157,6 +159,9 @@ func (c Config) Validate() error {
 	}
 	if c.Memory < minMemory {
 		wrong("memory: %v is less than %v", c.Memory, minMemory)
+	}
+	if (c.Suid || c.Dev) && os.Geteuid() != 0 {
+		wrong("suid, dev: only root may honour set-user-id bits and device nodes")
 	}
 	var l slog.Level
 	if l.UnmarshalText([]byte(c.LogLevel)) != nil {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -140,4 +141,22 @@ func FuzzParseConfig(f *testing.F) {
 			t.Errorf("members %v, addresses %v", c.Members(), c.addresses())
 		}
 	})
+}
+
+// Set-user-id bits and devices are honoured only where root says so.
+func TestSuidAndDev(t *testing.T) {
+	c, err := ParseConfig([]byte(sample + "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Suid || c.Dev {
+		t.Error("they are honoured unasked")
+	}
+	c, err = ParseConfig([]byte("suid = true\ndev = true\n" + sample))
+	if err != nil || !c.Suid || !c.Dev {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	if err := c.withDefaults().Validate(); (err == nil) != (os.Geteuid() == 0) {
+		t.Errorf("user %d: %v", os.Geteuid(), err)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"dfs/advice"
 	"dfs/errs"
 	"dfs/identity"
 	"dfs/ids"
@@ -46,14 +47,10 @@ func (a *admission) letGo(ctx context.Context, nc net.Conn, id ids.NodeID) error
 }
 
 // remove takes a node out of the configuration.
+// It fails with errs.NotFound if the node is not in it.
 func (a *admission) remove(ctx context.Context, node ids.NodeID) error {
-	return removeNode(ctx, a.change, node)
-}
-
-// removeNode takes a node out of the configuration; errs.NotFound if it is not in it.
-func removeNode(ctx context.Context, change changeConfig, node ids.NodeID) error {
 	var refused error
-	err := change(ctx, func(now []identity.Peer) []identity.Peer {
+	err := a.change(ctx, func(now []identity.Peer) []identity.Peer {
 		refused = nil
 		is := func(p identity.Peer) bool { return p.Node == node }
 		switch {
@@ -61,15 +58,38 @@ func removeNode(ctx context.Context, change changeConfig, node ids.NodeID) error
 			refused = errs.New(errs.NotFound, "the cluster has no node %d", node)
 		case len(now) == 1:
 			refused = errs.New(errs.NotPermitted, "node %d is the last one: without it there is no cluster", node)
-		default:
-			return slices.DeleteFunc(slices.Clone(now), is)
 		}
-		return now
+		rest := slices.DeleteFunc(slices.Clone(now), is)
+		if refused == nil {
+			refused = a.enough(rest)
+		}
+		if refused != nil {
+			return now
+		}
+		return rest
 	})
 	if err == nil {
 		err = refused
 	}
 	return err
+}
+
+// enough fails if fewer than a majority of the nodes run, so that a cluster of these could not go on. Asking for it
+// all the same would only interrupt the one that there is.
+func (a *admission) enough(nodes []identity.Peer) error {
+	var there, missing []ids.NodeID
+	for _, p := range nodes {
+		if a.runs(p.Node) {
+			there = append(there, p.Node)
+		} else {
+			missing = append(missing, p.Node)
+		}
+	}
+	if len(there) > len(nodes)/2 {
+		return nil
+	}
+	err := errs.New(errs.Unavailable, "of the nodes that there would be then, %v run and %v do not: too few to go on", there, missing)
+	return advice.Add(err, "start the others first, or take those that are dead out: dfs node remove ID")
 }
 
 // moveNode changes the address of a node; errs.NotFound if it is not in the configuration.

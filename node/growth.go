@@ -71,7 +71,7 @@ func (n *instance) removeOther(ctx context.Context, req control.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, joinChange)
 	defer cancel()
-	if err := removeNode(ctx, n.changeConfig, req.Node); err != nil {
+	if err := n.admission.remove(ctx, req.Node); err != nil {
 		return err
 	}
 	n.log.Info("removed a node", "removed", req.Node)

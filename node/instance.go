@@ -152,6 +152,7 @@ func (n *instance) openIdentity() (err error) {
 		creds: n.creds, roster: n.roster, data: n.data.Path, listen: n.cfg.Listen, shards: n.data.Shards,
 		insecure: n.data.whose.Insecure, clock: n.clock, log: n.log, change: n.changeConfig,
 		meet: func(identity.Peer) { n.connectPeers() },
+		runs: func(id ids.NodeID) bool { return id == n.cfg.ID || n.links.connected(id) },
 	}
 	return n.admission.load()
 }
@@ -262,7 +263,7 @@ func (n *instance) mount() (*fusefs.Server, error) {
 	}
 	return fusefs.Mount(fusefs.Config{
 		MountPoint: n.cfg.Mount, Store: n.store, Source: n.data.Path, Strict: n.cfg.Consistency == Strict,
-		AllowOther: *n.cfg.AllowOther, Logger: n.log,
+		AllowOther: *n.cfg.AllowOther, Suid: n.cfg.Suid, Dev: n.cfg.Dev, Logger: n.log,
 	})
 }
 

@@ -30,6 +30,8 @@ say. Otherwise the configuration comes from a file, from flags, or both: a flag 
   consistency = "causal"       # or "strict": write() waits until every node has it
   allow_other = true           # other users may use the mount; the default when root mounts
   soft = "30s"                # calls fail with EIO when most nodes are missing for so long; without it they wait
+  suid = false                 # honour set-user-id bits in the mount; only root may
+  dev = false                  # honour device nodes in the mount; only root may
   max_clock_skew = "500ms"     # nodes whose clocks differ by more refuse each other
   memory = "384MiB"            # soft limit of this process
   log_level = "info"           # debug, info, warn, error
