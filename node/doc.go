@@ -10,6 +10,29 @@
 // refusal says what to do (package advice). A node that cannot go on (a failed sync, a broken invariant of
 // the disk) stops serving and ends with that error: it never retries and acknowledges.
 //
+// # Who belongs to the cluster
+//
+// There are two kinds of clusters. Of one whose nodes name each other in their configuration files (dfs dev, tests) the
+// nodes are fixed, and they talk in the clear, on one machine unless somebody types "insecure". One that dfs init has
+// made has an authority (package identity), and nodes come and go by changes of views: the configuration of the
+// newest view says who belongs to it and where they listen, and each view's is handed to the fabric (follow).
+// A data directory of such a cluster has beside log and index:
+//
+//	keys/    certificates and keys of the node and of the authority
+//	roster   the highest number that a node ever had; when the latest certificate of each node was issued
+//	tokens   what identity.Ledger holds
+//	left     when the node left the cluster, after which the directory cannot be started again
+//	node.toml, the configuration that Init or Join wrote
+//
+// Letting a node in changes the configuration before the joiner gets its answer; it counts towards the majority
+// from then on. With one exception: while the cluster has one node, a second that does not run yet would stop it, for
+// the majority of two is two. So that one is expected (identity.Use.Waits), and comes into the configuration when it
+// has connected and caught up (usherAll). A change that would leave too few running nodes is refused at once
+// (admission.enough). Replacing takes the old node out first: what it had promised is gone with its disk, so the
+// others must agree without it.
+//
+// A node leaves by asking another to take it out, for who is out is not told of the view without it.
+//
 // Invariants
 //
 //	ND1  Validate reports all mistakes at once, each with its field, and looks at nothing but the

@@ -3,10 +3,7 @@ package node
 import (
 	"context"
 	"errors"
-	"maps"
-	"net"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"dfs/advice"
@@ -148,43 +145,4 @@ func (n *instance) leave(ctx context.Context, server **fusefs.Server) error {
 	again, mounting := n.mount()
 	*server = again
 	return errors.Join(err, mounting)
-}
-
-// askToBeRemoved asks the others, one after the other, to take this node out of the configuration: who is out is not
-// told of it, so another one must say that it is done.
-func (n *instance) askToBeRemoved(ctx context.Context) error {
-	others := n.roster.others()
-	var all []error
-	for _, id := range slices.Sorted(maps.Keys(others)) {
-		err := n.askOne(ctx, id, others[id])
-		if err == nil {
-			return nil
-		}
-		all = append(all, errs.Wrap(errs.KindOf(err), err, "ask node %d", id))
-	}
-	return errors.Join(all...)
-}
-
-func (n *instance) askOne(ctx context.Context, id ids.NodeID, address string) error {
-	ctx, cancel := context.WithTimeout(ctx, joinChange)
-	defer cancel()
-	var d net.Dialer
-	nc, err := d.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return errs.Wrap(errs.Unavailable, err, "connect")
-	}
-	defer nc.Close()
-	defer context.AfterFunc(ctx, func() { nc.Close() })()
-	secured, err := n.creds.DialAsk(ctx, nc, id)
-	if err != nil {
-		return errs.Wrap(errs.Unavailable, err, "secure the connection")
-	}
-	if err := identity.WriteMessage(secured, identity.Wish{Format: identity.Format, Leave: true}); err != nil {
-		return err
-	}
-	answer, err := identity.ReadAnswer(secured)
-	if err != nil {
-		return err
-	}
-	return answer.Err()
 }

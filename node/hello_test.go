@@ -16,11 +16,13 @@ func sampleHello() hello {
 // Who cannot work together finds out in the handshake, and is told why.
 func TestHelloCheck(t *testing.T) {
 	for want, change := range map[string]func(h *hello){
-		"":                       func(h *hello) { h.Clock += hlc.Timestamp(499 * time.Millisecond) },
-		"data format 2":          func(h *hello) { h.Format = 2 },
-		`belongs to cluster "d"`: func(h *hello) { h.Cluster = "d" },
-		"with the nodes [1 3]":   func(h *hello) { h.Members = []ids.NodeID{1, 3} },
-		"has 5 data shards":      func(h *hello) { h.Shards = 5 },
+		"":                                func(h *hello) { h.Clock += hlc.Timestamp(499 * time.Millisecond) },
+		"data format 2":                   func(h *hello) { h.Format = 2 },
+		`belongs to cluster "d"`:          func(h *hello) { h.Cluster = "d" },
+		"with the nodes [1 3]":            func(h *hello) { h.Members = []ids.NodeID{1, 3} },
+		"has 5 data shards":               func(h *hello) { h.Shards = 5 },
+		`another cluster of the name "c"`: func(h *hello) { h.Authority = "00" },
+		"has the number 4294967295":       func(h *hello) { h.Highest = 1<<32 - 1 },
 		"the clock of node 2 is 700ms behind, allowed are 500ms": func(h *hello) { h.Clock -= hlc.Timestamp(700 * time.Millisecond) },
 		"the clock of node 2 is 1h0m0s ahead":                    func(h *hello) { h.Clock += hlc.Timestamp(time.Hour) },
 	} {

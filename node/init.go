@@ -91,6 +91,9 @@ func Join(ctx context.Context, text string, c Config) (*New, error) {
 	if err != nil {
 		return nil, err
 	}
+	if answer.Highest > maxNumber {
+		return nil, errs.New(errs.Corrupt, "the answer says that a node has the number %d", answer.Highest)
+	}
 	c.ID, c.Insecure = answer.Node, answer.Insecure
 	if err := errors.Join(saveAuthority(c.Data, authority), saveCertificate(c.Data, answer.Certificate)); err != nil {
 		return nil, adviseDisk(err, c.Data)

@@ -19,6 +19,9 @@ import (
 // rosterName is the file of what a node remembers of the others beside the configuration.
 const rosterName = "roster"
 
+// maxNumber bounds the numbers of nodes, far from where counting further would begin anew.
+const maxNumber ids.NodeID = 1 << 30
+
 // roster is who belongs to the cluster and where they listen, and what must be remembered of those that do not
 // belong to it any more.
 type roster struct {

@@ -120,6 +120,7 @@ func (n *instance) serve(ctx context.Context, ready func(Config)) error {
 	go n.space.watch(engineCtx)
 	if n.admission != nil {
 		n.background.Go(func() { n.usherAll(engineCtx) })
+		n.background.Go(func() { n.inquire(engineCtx) })
 	}
 	defer func() {
 		stopEngine()
