@@ -134,13 +134,7 @@ func (f *filesystem) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fu
 	if n.sort == sortPast {
 		out.SetTimeout(pastValid)
 	}
-	if err := f.attr(ctx, n, &out.Attr); err != nil {
-		return f.fail("getattr", err)
-	}
-	if !n.live() {
-		return fuse.OK
-	}
-	return f.fail("getattr", f.forget.forgotten(ctx, n.ino))
+	return f.fail("getattr", f.attr(ctx, n, &out.Attr))
 }
 
 // attr fills the attributes of any node.
@@ -186,12 +180,15 @@ func (f *filesystem) fillAttr(ctx context.Context, n *node, inode *namespace.Ino
 	}
 	switch inode.Type() {
 	case namespace.Regular:
+		before := f.forget.ask(n)
 		a, err := f.fileAttr(ctx, n)
 		if err != nil {
+			n.asked.now.Add(-1)
 			return err
 		}
 		out.Size, out.Blocks = uint64(a.Size), uint64(a.Bytes+511)/512
 		at, mt, ct = a.Times(at, mt, ct)
+		f.forget.told(n, before, mt)
 	case namespace.Symlink:
 		out.Size = uint64(len(inode.Target))
 	case namespace.Directory:

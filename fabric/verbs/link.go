@@ -119,7 +119,8 @@ func (l *link) prove(deadline time.Time) error {
 // run is the reader: it takes completions, and calls the owner with no lock held.
 func (l *link) run() {
 	defer close(l.done)
-	idle := time.Time{} // since when nothing comes; zero: something has
+	idle := time.Time{}  // since when nothing comes; zero: something has
+	spin := l.f.cfg.Spin // less where looking has been in vain, more where it has not
 	for {
 		inbox, landed, more, over := l.take()
 		for _, msg := range inbox {
@@ -136,18 +137,21 @@ func (l *link) run() {
 			return
 		}
 		if landed || more || len(inbox) > 0 {
+			if !idle.IsZero() {
+				spin = min(2*spin, l.f.cfg.Spin)
+			}
 			idle = time.Time{}
 			continue
 		}
 		if idle.IsZero() {
 			idle = time.Now()
 		}
-		if time.Since(idle) < l.f.cfg.Spin {
+		if time.Since(idle) < spin {
 			runtime.Gosched()
 			continue
 		}
 		if l.sleep() {
-			idle = time.Time{}
+			spin, idle = max(spin/2, l.f.cfg.Spin/16), time.Time{}
 		}
 	}
 }

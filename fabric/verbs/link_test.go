@@ -200,6 +200,8 @@ func TestNothingLeaks(t *testing.T) {
 		if n := device1(f).open_.Load(); n != 1 {
 			t.Errorf("Q4: node %d: %d queue pairs are open, want 1", id, n)
 		}
+	}
+	for id, f := range all {
 		_ = f.Close()
 		if n := device1(f).open_.Load(); n != 0 {
 			t.Errorf("Q4: node %d: %d queue pairs are open after Close", id, n)
