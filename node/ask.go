@@ -17,13 +17,29 @@ import (
 // inquirePeriod is how often a node that is not connected to another asks it why.
 const inquirePeriod = 5 * time.Second
 
-// askToBeRemoved asks the others, one after the other, to take this node out of the configuration: who is out is not
-// told of it, so another one must say that it is done.
-func (n *instance) askToBeRemoved(ctx context.Context) error {
+// lastWords is how long what a node said at its end gets to reach the others, before its links are closed: after its
+// goodbye they need not wait for the end of its lease.
+const lastWords = 50 * time.Millisecond
+
+// askToBeRemoved asks the others to take this node out of the configuration: who is out is not told of it, so another
+// one must say that it is done. A change of views that the end of this node caused may be first, hence the rounds.
+func (n *instance) askToBeRemoved(ctx context.Context) (err error) {
+	const rounds = 5
+	for range rounds {
+		err = n.askOthers(ctx, identity.Wish{Format: identity.Format, Leave: true})
+		if errs.KindOf(err) != errs.Unavailable || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// askOthers asks the others, one after the other, until one does what this node wants.
+func (n *instance) askOthers(ctx context.Context, wish identity.Wish) error {
 	others := n.roster.others()
 	var all []error
 	for _, id := range slices.Sorted(maps.Keys(others)) {
-		err := n.askOne(ctx, id, others[id], identity.Wish{Format: identity.Format, Leave: true})
+		err := n.askOne(ctx, id, others[id], wish)
 		if err == nil {
 			return nil
 		}
