@@ -117,10 +117,10 @@ func (g *forgetter) ask(n *node) (before uint64) {
 
 // told is called with what the kernel is told, and what ask returned: if it sees by that what was noted before, it need
 // not be told to forget.
-func (g *forgetter) told(n *node, before uint64, mtime int64) {
+func (g *forgetter) told(n *node, before uint64, mtime int64, ok bool) {
 	n.asked.last.Store(time.Now().UnixNano())
 	n.asked.now.Add(-1)
-	if n.asked.mtime.Swap(mtime) == mtime || g.count.Load() == 0 || !n.live() {
+	if !ok || n.asked.mtime.Swap(mtime) == mtime || g.count.Load() == 0 || !n.live() {
 		return
 	}
 	g.mu.Lock()

@@ -33,12 +33,12 @@ func TestForgetter(t *testing.T) {
 		t.Error("U2: not told once")
 	}
 	g.note(9)
-	g.told(n, g.ask(n), 100)
+	g.told(n, g.ask(n), 100, true)
 	if told(later()) {
 		t.Error("U2: told of what the kernel has seen")
 	}
 	g.note(9)
-	g.told(n, g.ask(n), 100)
+	g.told(n, g.ask(n), 100, true)
 	if !told(later()) {
 		t.Error("U2: not told although the time of modification is the same")
 	}
@@ -47,7 +47,7 @@ func TestForgetter(t *testing.T) {
 	if told(later()) {
 		t.Error("U2: told while the kernel asks")
 	}
-	g.told(n, before, 200)
+	g.told(n, before, 200, true)
 	if told(time.Unix(0, n.asked.last.Load()+1)) {
 		t.Error("U2: told right after an answer")
 	}

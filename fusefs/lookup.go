@@ -170,6 +170,14 @@ const directorySize = 4096
 // fillAttr puts the attributes of an inode together from the namespace's part and, for a regular file, that of
 // its data shard.
 func (f *filesystem) fillAttr(ctx context.Context, n *node, inode *namespace.Inode, out *fuse.Attr) error {
+	before := f.forget.ask(n)
+	err := f.attrOf(ctx, n, inode, out)
+	f.forget.told(n, before, join(out.Mtime, out.Mtimensec), err == nil)
+	return err
+}
+
+// attrOf is fillAttr without a note that the kernel is told.
+func (f *filesystem) attrOf(ctx context.Context, n *node, inode *namespace.Inode, out *fuse.Attr) error {
 	at, mt, ct := inode.Atime, inode.Mtime, inode.Ctime
 	*out = fuse.Attr{
 		Ino: uint64(n.ino), Mode: inode.Mode, Nlink: inode.Nlink, Owner: fuse.Owner{Uid: inode.UID, Gid: inode.GID},
@@ -180,15 +188,12 @@ func (f *filesystem) fillAttr(ctx context.Context, n *node, inode *namespace.Ino
 	}
 	switch inode.Type() {
 	case namespace.Regular:
-		before := f.forget.ask(n)
 		a, err := f.fileAttr(ctx, n)
 		if err != nil {
-			n.asked.now.Add(-1)
 			return err
 		}
 		out.Size, out.Blocks = uint64(a.Size), uint64(a.Bytes+511)/512
 		at, mt, ct = a.Times(at, mt, ct)
-		f.forget.told(n, before, mt)
 	case namespace.Symlink:
 		out.Size = uint64(len(inode.Target))
 	case namespace.Directory:
