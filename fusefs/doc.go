@@ -48,7 +48,8 @@
 //
 //	U1  every error passes through the table of errno.go once; a kind that is not there is EIO, and logged.
 //	U2  what another node changed is seen by the next call that begins after the change was acknowledged; in a mapping
-//	    it is seen as soon as the forgetter has got to it, some microseconds later.
+//	    it is seen as soon as a program asks for the file's attributes, or when the forgetter has got to it, some
+//	    milliseconds later.
 //	U3  an open handle of the past, and an open directory, stay at their moment.
 //	U4  the past is read-only: EROFS.
 //	U5  a node is known as long as the kernel has references to it or handles are open, and no longer.

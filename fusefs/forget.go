@@ -4,30 +4,54 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
-	"dfs/errs"
 	"dfs/ids"
 	"dfs/objects"
 )
 
-// forgetter makes this node's kernel forget the pages of files that other nodes change (U2); everything else the
-// kernel asks for anew each time. It runs behind: the engine only notes what changed.
+// forgetter makes this node's kernel forget the pages of files that other nodes change (U2). It need not where a program
+// asks for the file's attributes, as the kernel does before it reads pages that it has: the kernel sees that the time
+// of modification is another, and forgets the pages by itself. What is left are mappings that nobody asks about.
 //
-// While the kernel is told to forget, it does not look at the attributes that it was just given, and so would not
-// see that its pages are old. GetAttr therefore answers only when the kernel has forgotten what was noted before.
+// Being told to forget makes the kernel ignore attributes that it has asked for before and gets after, so that it goes
+// on with the old size. So it is told only when it is unlikely to be asking: some time after the change, and some time
+// after the last answer.
 type forgetter struct {
-	f     *filesystem
-	tell  func(ino ids.Ino) error // the kernel
-	wake  chan struct{}
-	count atomic.Int32 // files in stale and telling
+	f      *filesystem
+	tell   func(ino ids.Ino) error // the kernel
+	queued func() bool             // says that the kernel has sent a request that nobody has read
+	wake   chan struct{}
+	count  atomic.Int32  // len(stale)
+	seq    atomic.Uint64 // of the last note
 
-	mu      sync.Mutex
-	stale   map[ids.Ino]chan struct{} // closed when the kernel has forgotten the file's pages
-	telling map[ids.Ino]chan struct{} // the same, taken by run
+	mu    sync.Mutex
+	stale map[ids.Ino]note
 }
 
+// note is that a file was changed by another node.
+type note struct {
+	seq uint64
+	due time.Time
+}
+
+// asking is what a node remembers of the attributes that the kernel was told.
+type asking struct {
+	now   atomic.Int32 // questions that are being answered
+	last  atomic.Int64 // when the last was, in unix nanoseconds
+	mtime atomic.Int64 // that it was told
+}
+
+const (
+	// forgetDelay is how long a mapping may show what it was: meanwhile whoever reads the file has most likely asked
+	// for its attributes.
+	forgetDelay = 10 * time.Millisecond
+	// askingQuiet is how long ago the last answer must be.
+	askingQuiet = 2 * time.Millisecond
+)
+
 func newForgetter(f *filesystem, tell func(ino ids.Ino) error) *forgetter {
-	return &forgetter{f: f, tell: tell, wake: make(chan struct{}, 1), stale: map[ids.Ino]chan struct{}{}}
+	return &forgetter{f: f, tell: tell, queued: func() bool { return false }, wake: make(chan struct{}, 1), stale: map[ids.Ino]note{}}
 }
 
 // applied is called with each operation in order of delivery, by the engine: it must not block.
@@ -74,10 +98,10 @@ func (g *forgetter) note(ino ids.Ino) {
 		return
 	}
 	g.mu.Lock()
-	if g.stale[ino] == nil {
-		g.stale[ino] = make(chan struct{})
+	if _, known := g.stale[ino]; !known {
 		g.count.Add(1)
 	}
+	g.stale[ino] = note{seq: g.seq.Add(1), due: time.Now().Add(forgetDelay)}
 	g.mu.Unlock()
 	select {
 	case g.wake <- struct{}{}:
@@ -85,55 +109,72 @@ func (g *forgetter) note(ino ids.Ino) {
 	}
 }
 
-// pending returns what is closed when the kernel has forgotten a file's pages, or nil if it has.
-func (g *forgetter) pending(ino ids.Ino) <-chan struct{} {
-	if g.count.Load() == 0 {
-		return nil
+// ask is called before the attributes of a file are looked up.
+func (g *forgetter) ask(n *node) (before uint64) {
+	n.asked.now.Add(1)
+	return g.seq.Load()
+}
+
+// told is called with what the kernel is told, and what ask returned: if it sees by that what was noted before, it need
+// not be told to forget.
+func (g *forgetter) told(n *node, before uint64, mtime int64, ok bool) {
+	n.asked.last.Store(time.Now().UnixNano())
+	n.asked.now.Add(-1)
+	if !ok || n.asked.mtime.Swap(mtime) == mtime || g.count.Load() == 0 || !n.live() {
+		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if c := g.stale[ino]; c != nil {
-		return c // what is being told is told before
-	}
-	return g.telling[ino]
-}
-
-// forgotten waits until the kernel has forgotten a file's pages as far as they were noted.
-func (g *forgetter) forgotten(ctx context.Context, ino ids.Ino) error {
-	c := g.pending(ino)
-	if c == nil {
-		return nil
-	}
-	for {
-		select {
-		case <-c:
-			return nil
-		case <-ctx.Done():
-			if err := errs.Wrap(errs.Interrupted, ctx.Err(), "waiting for the kernel to forget pages"); !goOn(ctx, err) {
-				return err
-			}
-		}
+	if s, noted := g.stale[n.ino]; noted && s.seq <= before {
+		delete(g.stale, n.ino)
+		g.count.Add(-1)
 	}
 }
 
 // run tells the kernel until the mount is gone.
 func (g *forgetter) run(ctx context.Context) {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-g.wake:
+		case <-pause.C:
 		}
-		g.mu.Lock()
-		telling := g.stale
-		g.telling, g.stale = telling, map[ids.Ino]chan struct{}{}
-		g.mu.Unlock()
-		for ino, told := range telling {
+		due, next := g.due(time.Now())
+		for _, ino := range due {
 			if err := g.tell(ino); err != nil && ctx.Err() == nil {
 				g.f.limited.warn("the kernel could not be told to forget pages", "inode", ino, "error", err)
 			}
-			close(told) // a closed channel may stay in telling: it makes nobody wait
-			g.count.Add(-1)
+		}
+		if next > 0 {
+			pause.Reset(next)
 		}
 	}
+}
+
+// due takes the files that the kernel is to be told of now, and returns when to look again, if there are others.
+func (g *forgetter) due(now time.Time) (due []ids.Ino, next time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for ino, s := range g.stale {
+		wait := s.due.Sub(now)
+		if n := g.f.nodes.known(ino); n != nil && wait <= 0 {
+			quiet := now.Sub(time.Unix(0, n.asked.last.Load()))
+			if n.asked.now.Load() > 0 || quiet >= 0 && quiet < askingQuiet || g.queued() {
+				wait = askingQuiet
+			}
+		}
+		if wait <= 0 {
+			due = append(due, ino)
+			delete(g.stale, ino)
+			g.count.Add(-1)
+			continue
+		}
+		if next == 0 || wait < next {
+			next = wait
+		}
+	}
+	return due, next
 }

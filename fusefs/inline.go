@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"runtime/debug"
 	"syscall"
-
-	"dfs/ids"
 )
 
 func stack() string { return string(debug.Stack()) }
@@ -21,11 +19,7 @@ func (f *filesystem) inline(h header, request []byte) bool {
 		if len(request) > inHeaderSize && request[inHeaderSize] == '@' {
 			return false
 		}
-	case opGetattr, opStatx:
-		if f.forget.pending(ids.Ino(h.node)) != nil {
-			return false
-		}
-	case opReadlink, opGetxattr, opListxattr, opOpendir, opReaddir, opReaddirplus, opReleasedir, opRead, opLseek:
+	case opGetattr, opStatx, opReadlink, opGetxattr, opListxattr, opOpendir, opReaddir, opReaddirplus, opReleasedir, opRead, opLseek:
 	case opOpen:
 		if len(request) < inHeaderSize+4 || binary.NativeEndian.Uint32(request[inHeaderSize:])&syscall.O_TRUNC != 0 {
 			return false

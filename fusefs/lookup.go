@@ -134,13 +134,7 @@ func (f *filesystem) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fu
 	if n.sort == sortPast {
 		out.SetTimeout(pastValid)
 	}
-	if err := f.attr(ctx, n, &out.Attr); err != nil {
-		return f.fail("getattr", err)
-	}
-	if !n.live() {
-		return fuse.OK
-	}
-	return f.fail("getattr", f.forget.forgotten(ctx, n.ino))
+	return f.fail("getattr", f.attr(ctx, n, &out.Attr))
 }
 
 // attr fills the attributes of any node.
@@ -176,6 +170,14 @@ const directorySize = 4096
 // fillAttr puts the attributes of an inode together from the namespace's part and, for a regular file, that of
 // its data shard.
 func (f *filesystem) fillAttr(ctx context.Context, n *node, inode *namespace.Inode, out *fuse.Attr) error {
+	before := f.forget.ask(n)
+	err := f.attrOf(ctx, n, inode, out)
+	f.forget.told(n, before, join(out.Mtime, out.Mtimensec), err == nil)
+	return err
+}
+
+// attrOf is fillAttr without a note that the kernel is told.
+func (f *filesystem) attrOf(ctx context.Context, n *node, inode *namespace.Inode, out *fuse.Attr) error {
 	at, mt, ct := inode.Atime, inode.Mtime, inode.Ctime
 	*out = fuse.Attr{
 		Ino: uint64(n.ino), Mode: inode.Mode, Nlink: inode.Nlink, Owner: fuse.Owner{Uid: inode.UID, Gid: inode.GID},

@@ -50,6 +50,7 @@ type node struct {
 	writes  writes // live regular files
 	seen    attrSeen
 	lockers lockers
+	asked   asking
 }
 
 // live says whether the node is an inode now, so that it can be changed.

@@ -50,7 +50,14 @@ func (f *filesystem) setAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fu
 	} else if in.Valid&fuse.FATTR_SIZE != 0 {
 		return errs.New(errs.Invalid, "only a file has a size to be set")
 	}
-	return f.fillAttr(ctx, n, &inode, &out.Attr)
+	if !regular {
+		return f.fillAttr(ctx, n, &inode, &out.Attr)
+	}
+	// By the answer to this the kernel does not see that its pages are old. It keeps the time of modification that
+	// it has, so that it sees it by the next one.
+	err = f.attrOf(ctx, n, &inode, &out.Attr)
+	out.Mtime, out.Mtimensec = split(n.asked.mtime.Load())
+	return err
 }
 
 // nameAttrs returns the namespace's part of a change of attributes.

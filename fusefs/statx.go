@@ -20,13 +20,7 @@ func (f *filesystem) Statx(cancel <-chan struct{}, in *fuse.StatxIn, out *fuse.S
 	if n.sort == sortPast {
 		out.SetTimeout(pastValid)
 	}
-	if err := f.statx(ctx, n, &out.Statx); err != nil {
-		return f.fail("statx", err)
-	}
-	if !n.live() {
-		return fuse.OK
-	}
-	return f.fail("statx", f.forget.forgotten(ctx, n.ino))
+	return f.fail("statx", f.statx(ctx, n, &out.Statx))
 }
 
 func (f *filesystem) statx(ctx context.Context, n *node, out *fuse.Statx) error {

@@ -46,16 +46,17 @@ type Answer struct {
 	Insecure     bool       `json:"insecure,omitempty"` // links are not encrypted
 }
 
-// Wish is what a node asks another for: to be taken out of the configuration. It gets an Answer with nothing in it, or
-// a Failure.
+// Wish is what a node asks another for: to be taken out of the configuration, or just whether it belongs to the
+// cluster. It gets an Answer with nothing in it, or a Failure.
 type Wish struct {
 	Format int  `json:"format"`
-	Leave  bool `json:"leave"`
+	Leave  bool `json:"leave,omitempty"`
+	Belong bool `json:"belong,omitempty"`
 }
 
 // Check fails if the wish is not understood.
 func (w *Wish) Check() error {
-	if w.Format != Format || !w.Leave {
+	if w.Format != Format || w.Leave == w.Belong {
 		err := errs.New(errs.NotSupported, "a wish of format %d is not understood, this node knows %d", w.Format, Format)
 		return advice.Add(err, "use the same version of dfs on both; see: dfs version")
 	}

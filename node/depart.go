@@ -13,22 +13,23 @@ import (
 	"dfs/ids"
 )
 
-// grant takes the node at the other end out of the configuration, if it wants that.
+// grant gives the node at the other end what it wants.
 func (a *admission) grant(ctx context.Context, nc net.Conn) {
 	answer := identity.Answer{Format: identity.Format}
 	id, err := a.creds.Identify(nc)
 	if err == nil {
-		err = a.letGo(ctx, nc, id)
+		err = a.hear(ctx, nc, id)
 	}
 	if err != nil {
-		a.log.Warn("could not let a node leave", "peer", id, "reason", err)
+		a.log.Warn("refused what a node wants", "peer", id, "reason", err)
 		answer = identity.Failed(err)
 	}
 	_ = nc.SetWriteDeadline(time.Now().Add(joinRead))
 	_ = identity.WriteMessage(nc, answer) // who gets no answer asks the next one
 }
 
-func (a *admission) letGo(ctx context.Context, nc net.Conn, id ids.NodeID) error {
+// hear reads what a node wants, and does it.
+func (a *admission) hear(ctx context.Context, nc net.Conn, id ids.NodeID) error {
 	_ = nc.SetReadDeadline(time.Now().Add(joinRead))
 	wish, err := identity.ReadWish(nc)
 	if err == nil {
@@ -36,6 +37,13 @@ func (a *admission) letGo(ctx context.Context, nc net.Conn, id ids.NodeID) error
 	}
 	if err != nil {
 		return err
+	}
+	if wish.Belong {
+		is := func(p identity.Peer) bool { return p.Node == id }
+		if slices.ContainsFunc(a.roster.all(), is) || slices.ContainsFunc(a.expected(), is) {
+			return nil
+		}
+		return errs.New(errs.AccessDenied, "node %d was removed from the cluster, says node %d", id, a.creds.Name.Node)
 	}
 	ctx, cancel := context.WithTimeout(ctx, joinChange)
 	defer cancel()

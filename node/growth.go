@@ -3,8 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"maps"
-	"net"
 	"path/filepath"
 	"slices"
 	"time"
@@ -124,67 +122,75 @@ func (n *instance) askToLeave(ctx context.Context) error {
 	}
 }
 
-// leave takes the mount away, waits until the others have on their disks what this node did, and takes the node out
-// of the configuration. If that fails the node goes on, with its mount.
-func (n *instance) leave(ctx context.Context, server **fusefs.Server) error {
+// leave takes the mount away, waits until the others have on their disks what this node did, and has this node taken
+// out of the configuration. Where the others can do that without it, it stops the engine before: they go on at once
+// without a node that says goodbye, but wait for the end of the lease of one that is taken out while it runs. Up to
+// the stop a failure leaves the node as it was, with its mount; stopped tells of one after it.
+func (n *instance) leave(ctx context.Context, server **fusefs.Server) (stopped bool, err error) {
 	if *server != nil {
 		if err := (*server).Unmount(false); err != nil {
 			if errors.Is(err, errs.Busy) {
 				err = advice.Add(err, "see who uses it: fuser -vm %s", advice.Quote(n.cfg.Mount))
 			}
-			return err
+			return false, err
 		}
 		*server = nil
 	}
-	err := n.engine.Sync(ctx)
+	early := n.dispensable()
+	err = n.engine.Sync(ctx)
 	if err == nil {
+		err = n.mayLeave(ctx)
+	}
+	if err == nil && !early {
 		err = n.askToBeRemoved(ctx)
 	}
-	if err == nil {
-		when := n.clock().UTC().Format(time.RFC3339)
-		n.log.Info("this node has left the cluster")
-		return replaceFile(filepath.Join(n.data.Path, leftName), []byte(when+"\n"))
+	if err != nil {
+		again, mounting := n.mount()
+		*server = again
+		return false, errors.Join(err, mounting)
 	}
-	again, mounting := n.mount()
-	*server = again
-	return errors.Join(err, mounting)
+	n.quit()
+	if early {
+		err = n.askToBeRemoved(ctx)
+	}
+	if err != nil {
+		err = errs.Wrap(errs.KindOf(err), err, "this node has stopped, but still belongs to the cluster")
+		return true, advice.Add(err, "start it and try again, or on another node: dfs node remove %d", n.cfg.ID)
+	}
+	when := n.clock().UTC().Format(time.RFC3339)
+	n.log.Info("this node has left the cluster")
+	return true, replaceFile(filepath.Join(n.data.Path, leftName), []byte(when+"\n"))
 }
 
-// askToBeRemoved asks the others, one after the other, to take this node out of the configuration: who is out is not
-// told of it, so another one must say that it is done.
-func (n *instance) askToBeRemoved(ctx context.Context) error {
+// dispensable reports whether the others that run are a majority without this node.
+func (n *instance) dispensable() bool {
 	others := n.roster.others()
-	var all []error
-	for _, id := range slices.Sorted(maps.Keys(others)) {
-		err := n.askOne(ctx, id, others[id])
-		if err == nil {
-			return nil
+	there := 0
+	for id := range others {
+		if n.links.connected(id) {
+			there++
 		}
-		all = append(all, errs.Wrap(errs.KindOf(err), err, "ask node %d", id))
 	}
-	return errors.Join(all...)
+	return there > (len(others)+1)/2
 }
 
-func (n *instance) askOne(ctx context.Context, id ids.NodeID, address string) error {
-	ctx, cancel := context.WithTimeout(ctx, joinChange)
-	defer cancel()
-	var d net.Dialer
-	nc, err := d.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return errs.Wrap(errs.Unavailable, err, "connect")
-	}
-	defer nc.Close()
-	defer context.AfterFunc(ctx, func() { nc.Close() })()
-	secured, err := n.creds.DialAsk(ctx, nc, id)
-	if err != nil {
-		return errs.Wrap(errs.Unavailable, err, "secure the connection")
-	}
-	if err := identity.WriteMessage(secured, identity.Wish{Format: identity.Format, Leave: true}); err != nil {
+// mayLeave fails if the others could not go on, or do not answer.
+func (n *instance) mayLeave(ctx context.Context) error {
+	rest := slices.DeleteFunc(n.roster.all(), func(p identity.Peer) bool { return p.Node == n.cfg.ID })
+	if err := n.admission.enough(rest); err != nil {
 		return err
 	}
-	answer, err := identity.ReadAnswer(secured)
-	if err != nil {
-		return err
+	return n.askOthers(ctx, identity.Wish{Format: identity.Format, Belong: true})
+}
+
+// hangUp stops the engine, gives its last words time to get out, and closes all links.
+func (n *instance) hangUp(stopEngine func(), ended <-chan error) {
+	stopEngine()
+	<-ended
+	<-time.After(lastWords)
+	n.peersMu.Lock()
+	defer n.peersMu.Unlock()
+	for id := range n.peers {
+		n.fab.RemovePeer(id)
 	}
-	return answer.Err()
 }

@@ -54,6 +54,8 @@ type instance struct {
 	peersMu sync.Mutex
 	peers   map[ids.NodeID]string // whom the fabric connects with; guarded by peersMu
 
+	// quit stops the engine and closes the links; only the goroutine that serves calls it.
+	quit func()
 	// farewells are taken by the goroutine that serves.
 	farewells chan farewell
 
@@ -225,7 +227,12 @@ func (n *instance) openEngine(listener net.Listener) error {
 	if n.fab, err = n.connect(listener, n.engine.Events()); err != nil {
 		return err
 	}
-	n.onClose("network", n.fab.Close)
+	n.onClose("network", func() error {
+		if n.creds != nil {
+			<-time.After(lastWords) // what goes through TLS is sent by another goroutine
+		}
+		return n.fab.Close()
+	})
 	n.onClose("roster", func() error {
 		n.background.Wait()
 		return nil

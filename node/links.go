@@ -56,10 +56,13 @@ func (l *links) forget(p ids.NodeID) {
 	delete(l.refused, p)
 }
 
-func (l *links) refuse(p ids.NodeID, reason string) {
+// refuse notes why there is no connection, and reports whether that is news.
+func (l *links) refuse(p ids.NodeID, reason string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	news := l.refused[p] != reason
 	l.refused[p] = reason
+	return news
 }
 
 // connected reports whether there is a connection to the peer.

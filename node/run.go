@@ -120,11 +120,13 @@ func (n *instance) serve(ctx context.Context, ready func(Config)) error {
 	go n.space.watch(engineCtx)
 	if n.admission != nil {
 		n.background.Go(func() { n.usherAll(engineCtx) })
+		n.background.Go(func() { n.inquire(engineCtx) })
 	}
 	defer func() {
 		stopEngine()
 		<-ended
 	}()
+	n.quit = func() { n.hangUp(stopEngine, ended) }
 	n.mu.Lock()
 	n.phase, n.ready = control.Waiting, true
 	n.mu.Unlock()
@@ -176,10 +178,10 @@ func (n *instance) attend(ctx context.Context, server **fusefs.Server, ended <-c
 		case err := <-ended:
 			return false, err
 		case f := <-n.farewells:
-			err := n.leave(f.ctx, server)
+			stopped, err := n.leave(f.ctx, server)
 			f.done <- err
-			if err == nil {
-				return true, nil
+			if stopped {
+				return true, err
 			}
 			n.log.Warn("could not leave the cluster", "reason", err)
 		}

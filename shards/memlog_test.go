@@ -1,6 +1,8 @@
 package shards
 
 import (
+	"bytes"
+	"slices"
 	"sync"
 
 	"dfs/errs"
@@ -17,6 +19,7 @@ type memLog struct {
 	recs []record.Record
 	lsns []versionlog.LSN
 	end  versionlog.LSN
+	bad  map[versionlog.LSN]bool // whose data is damaged
 }
 
 func (l *memLog) Append(recs []record.Record) ([]versionlog.LSN, error) {
@@ -60,12 +63,31 @@ func (l *memLog) ReadData(lsn versionlog.LSN, off int, p []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, r := range l.recs {
+		if l.bad[lsn] {
+			return errs.New(errs.Corrupt, "damaged at %d", lsn)
+		}
 		if l.lsns[i] == lsn {
 			copy(p, r.Data()[off:])
 			return nil
 		}
 	}
 	return errs.New(errs.NotFound, "no record at %d", lsn)
+}
+
+func (l *memLog) Version(lsn versionlog.LSN) (ids.Version, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.recs[slices.Index(l.lsns, lsn)].Header().Version, nil
+}
+
+func (l *memLog) Repair(lsn versionlog.LSN, rec record.Record) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !bytes.Equal(rec.Data(), l.recs[slices.Index(l.lsns, lsn)].Data()) {
+		return errs.New(errs.Corrupt, "not a copy")
+	}
+	delete(l.bad, lsn)
+	return nil
 }
 
 func (l *memLog) Locate(ids.Version) versionlog.LSN { return 0 }

@@ -57,6 +57,8 @@ type Log interface {
 	End() versionlog.LSN
 	Scan(from versionlog.LSN, fn func(versionlog.LSN, record.Record) error) error
 	ReadData(lsn versionlog.LSN, off int, p []byte) error
+	Version(lsn versionlog.LSN) (ids.Version, error)
+	Repair(lsn versionlog.LSN, rec record.Record) error
 	Locate(v ids.Version) versionlog.LSN
 	FindVersion(v ids.Version, of func(ids.Subgroup) bool) (hlc.Timestamp, bool, error)
 }
@@ -121,6 +123,7 @@ type Node struct {
 	fetching     *fetch
 	asked        []fetchRequest // to be answered when the log here is complete
 	served       map[ids.NodeID]fetchPlace
+	repairs      map[ids.Version]*repairs
 	peers        peers
 	opening      bool          // all members have installed the view; it is opened when the leases on the last one are over
 	lastOpen     time.Duration // when a view was seen to be open last
@@ -176,6 +179,7 @@ type event struct {
 
 	status chan<- Status
 	change *change
+	repair *repair
 }
 
 type eventKind int
@@ -187,6 +191,7 @@ const (
 	logSynced
 	statusAsked
 	changeAsked
+	repairAsked
 )
 
 // New recovers the state from the log and returns a node that knows no peers yet: give Events to a
@@ -195,6 +200,7 @@ func New(cfg Config) (*Node, error) {
 	n := &Node{
 		cfg: cfg.withDefaults(), bell: fabric.NewDoorbell(), kick: make(chan struct{}, 1), fatal: make(chan error, 1),
 		room: make(chan struct{}), origins: map[ids.NodeID]origin{}, served: map[ids.NodeID]fetchPlace{},
+		repairs: map[ids.Version]*repairs{},
 	}
 	n.subs = make([]SubgroupStatus, n.cfg.Shards+1)
 	n.built = sync.NewCond(&n.mu)

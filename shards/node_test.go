@@ -17,6 +17,7 @@ import (
 	"dfs/index"
 	"dfs/namespace"
 	"dfs/objects"
+	"dfs/versionlog"
 	"dfs/views"
 )
 
@@ -223,6 +224,33 @@ func TestRestarts(t *testing.T) {
 	namespace.List(r, ids.RootIno, "", func(string, ids.Ino, namespace.Type) bool { seen++; return true })
 	if seen != count+6 {
 		t.Fatalf("%d entries, want %d", seen, count+6)
+	}
+}
+
+// Damaged data is repaired from another replica when it is read; if no other has a good copy, that is an error.
+func TestRepair(t *testing.T) {
+	c := newTestCluster(t, 3)
+	c.do(0, ids.Namespace, namespace.Init{}.Encode())
+	write := objects.Write{Ino: 77, Off: 0}.Encode()
+	call, err := c.members[0].node.Submit(context.Background(), ShardOf(77, 2), write, []byte("precious"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := call.Wait(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	c.digests(1)
+	m := c.members[1]
+	lsn := m.log.lsns[len(m.log.lsns)-1]
+	m.log.mu.Lock()
+	m.log.bad = map[versionlog.LSN]bool{lsn: true}
+	m.log.mu.Unlock()
+	p := make([]byte, 8)
+	if err := m.node.ReadData(uint64(lsn), 0, p); err != nil || string(p) != "precious" {
+		t.Fatalf("%q, %v", p, err)
+	}
+	if len(m.log.bad) != 0 {
+		t.Error("the data was not repaired")
 	}
 }
 

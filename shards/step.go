@@ -71,6 +71,8 @@ func (n *Node) takeEvents() {
 			n.onSynced(e.lsn, e.err)
 		case statusAsked:
 			e.status <- n.status()
+		case repairAsked:
+			n.startRepair(e.repair)
 		case changeAsked:
 			n.changes = append(n.changes, e.change)
 			n.endChanges()

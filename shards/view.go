@@ -25,6 +25,8 @@ const (
 	forReply   = 3
 	forPing    = 4 // a sign of life, nothing else
 	forGoodbye = 5 // the sender stops
+	forCopy    = 6 // of a record that is damaged at the sender
+	forCopied  = 7
 	firstByte  = 1 // its length
 )
 
@@ -46,6 +48,10 @@ func (n *Node) onMessage(from ids.NodeID, msg []byte) {
 	case forReply:
 		err = n.onReply(from, body)
 	case forPing:
+	case forCopy:
+		err = n.onCopyWanted(from, body)
+	case forCopied:
+		err = n.onCopy(body)
 	case forGoodbye:
 		n.onGoodbye(from)
 	default:

@@ -8,7 +8,6 @@ import (
 	"dfs/ids"
 	"dfs/index"
 	"dfs/multicast"
-	"dfs/versionlog"
 )
 
 // waiter is someone who waits for a condition that Step brings about.
@@ -133,11 +132,6 @@ func (n *Node) Sync(ctx context.Context) error {
 	}
 	_, err = p.Wait(ctx)
 	return err
-}
-
-// ReadData reads len(p) bytes of the data of the record at lsn, from off, verified.
-func (n *Node) ReadData(lsn uint64, off int, p []byte) error {
-	return n.cfg.Log.ReadData(versionlog.LSN(lsn), off, p)
 }
 
 // History calls fn with every value that a key ever had, newest first, until fn returns false.

@@ -48,6 +48,7 @@ type node struct {
 	trimmed  bool
 	open     bool
 	cuts     int
+	wiped    bool // it lost its disk, and was in no view since
 }
 
 func (n *node) end() []ids.Version {
@@ -165,6 +166,7 @@ func (c *cluster) activate(n *node, v View) {
 	}
 	c.views[v.ID] = v
 	n.view, n.received, n.trimmed, n.synced = v, 0, false, len(n.log)
+	n.wiped = false
 	for i, e := range c.safe {
 		if i >= len(n.log) || n.log[i] != e {
 			c.t.Fatalf("V6: node %d is in view %d without %v, which was persisted everywhere", n.id, v.ID, e)
@@ -387,6 +389,12 @@ func (c *cluster) fault() {
 		for _, o := range c.nodes {
 			c.breakLink(n, o)
 		}
+	case 13:
+		if len(c.nodes) > 2 && !slices.ContainsFunc(c.nodes, func(o *node) bool { return o.wiped || o.durable.View.ID == 0 }) {
+			n.wiped = true // V7
+			n.durable, n.log, n.synced = Durable{}, nil, 0
+			c.crash(n)
+		}
 	case 4:
 		if v := n.core.View(); len(c.nodes) > 3 && v.ID > 0 {
 			change := c.peers()
@@ -404,7 +412,7 @@ func (c *cluster) fault() {
 	}
 }
 
-// V1 to V6 under random breaks, crashes and changes; once these stop, everyone is in one view again.
+// V1 to V7 under random breaks, crashes, lost disks and changes; once these stop, everyone is in one view again.
 func TestAgreement(t *testing.T) {
 	seeds := uint64(400)
 	first := uint64(1)

@@ -122,3 +122,29 @@ func TestOldBallot(t *testing.T) {
 		t.Errorf("V4: a proposal of a ballot that nobody follows had %d effects", got)
 	}
 }
+
+// V7: a node that was left out and one that has lost its disk do not go on together: what the third has, which only
+// these two had with it, would be lost.
+func TestLostDisk(t *testing.T) {
+	c := formed(t)
+	a, b, d := c.nodes[0], c.nodes[1], c.nodes[2]
+	c.breakLink(a, b)
+	c.breakLink(a, d)
+	for i := 0; !b.open || !d.open || len(b.view.Members) != 2; i++ {
+		if i > 100_000 {
+			t.Fatal("two of three do not go on")
+		}
+		c.step()
+	}
+	d.durable, d.log, d.synced = Durable{}, nil, 0
+	c.crash(d)
+	c.makeLink(a, d)
+	for range 20_000 {
+		c.step()
+		if a.core.Active() || d.core.Active() {
+			t.Fatalf("V7: view %d without the one that knows", a.view.ID)
+		}
+	}
+	c.heal()
+	c.settle()
+}

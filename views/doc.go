@@ -46,6 +46,8 @@
 //	    installed view k+1.
 //	V6  the members of a view are a majority of its configured nodes, so of any two majorities that decide on its
 //	    successor one has a member with all that was persisted everywhere.
+//	V7  what was decided is known to one of those who decide next, though nodes that have lost their disks, or are
+//	    new, have a say too.
 //
 // The package does not move data: fetching from the source is the owner's work.
 package views

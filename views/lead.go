@@ -106,7 +106,7 @@ func (c *Core) onAnswer(from ids.NodeID, m message) {
 func (c *Core) propose() {
 	l := &c.lead
 	base, chosen := c.base()
-	if !base.decides(l.takesPart) {
+	if !base.decides(l.takesPart) || !c.remembers(&base) {
 		return // more nodes than this one knew of have to decide
 	}
 	p := &Proposal{Base: base}
@@ -124,6 +124,18 @@ func (c *Core) propose() {
 	for _, s := range l.basis {
 		c.send(s.member.Node, message{kind: proposeMsg, proposal: p})
 	}
+}
+
+// remembers reports whether of any majority that may have decided on something one is here that has not forgotten it
+// (V7).
+func (c *Core) remembers(base *View) bool {
+	count := 0
+	for _, p := range base.Nodes {
+		if r := c.lead.reports[p.Node]; r != nil && !r.blank(base.ID) {
+			count++
+		}
+	}
+	return count > len(base.Nodes)-base.Majority()
 }
 
 // base returns the newest view that anyone here knows to be installed somewhere, and the proposal for its successor

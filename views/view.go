@@ -143,3 +143,9 @@ type report struct {
 	change   []Peer // the configuration that it was asked to bring about, nil for none
 	ends     Ends
 }
+
+// blank reports whether a node knows nothing though there were views: it is new, or has lost its disk and with it what
+// it promised.
+func (r *report) blank(base ids.ViewID) bool {
+	return base > 0 && r.view.ID == 0 && r.accepted == nil
+}

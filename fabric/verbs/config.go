@@ -37,7 +37,7 @@ type Config struct {
 	RevokeTimeout time.Duration
 	// ProveTimeout bounds the proof that a new queue pair reaches its peer. Default 3 s.
 	ProveTimeout time.Duration
-	// Spin is how long a reader looks for more before it sleeps, at most. Default 20 us.
+	// Spin is how long a reader looks for more before it sleeps, at most. Default 100 us.
 	Spin time.Duration
 
 	sizes sizes                          // tests make them small
@@ -76,7 +76,7 @@ func (c Config) withDefaults() Config {
 		c.ProveTimeout = 3 * time.Second
 	}
 	if c.Spin == 0 {
-		c.Spin = 20 * time.Microsecond
+		c.Spin = 100 * time.Microsecond
 	}
 	if c.sizes == (sizes{}) {
 		c.sizes = sizes{sends: 256, receives: 256, chunk: 4096, stage: window}

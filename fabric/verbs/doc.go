@@ -30,11 +30,15 @@
 // connection only. Notes over the pair say which regions there are and which end:
 //
 //	offset size field
-//	     0    4 kind    1 region, 2 revoke, 3 revoked, 4 discarded
+//	     0    4 kind    1 region, 2 revoke, 3 revoked, 4 discarded, 5 wanted, 6 absent
 //	     4    4 key     remote key, of a region
 //	     8    8 id      fabric.RegionID; of discarded: how many writes
 //	    16    8 address of a region
 //	    24    8 size    of a region in bytes
+//
+// Whoever writes to a region that it knows nothing of asks first, and what is queued waits for the answer: the peer may have
+// registered it and said so to a third node, whose word was faster than the note. Discarding the write and carrying
+// out the next would show a counter ahead of its bytes (F5).
 //
 // Deregister must not pull memory away from under writes on their way: an adapter answers that by ending the
 // connection. It revokes the region instead and waits for the answer, which the peer's reader gives

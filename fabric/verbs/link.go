@@ -27,6 +27,8 @@ type link struct {
 	// What is queued: pending[head:], with bytes in own.
 	pending []op
 	head    int
+	passed  uint64 // ops that were at the head before
+	ask     question
 	own     []byte
 	full    bool
 	notes   []byte // to go before anything pending
@@ -48,7 +50,7 @@ type link struct {
 	owed        int // slots of this end that are free again and not told
 
 	directory map[fabric.RegionID]note // the peer's regions
-	mine      map[fabric.RegionID]registration
+	mine      map[fabric.RegionID]*offered
 	sources   map[*source]registration
 
 	comps  []completion
@@ -56,6 +58,21 @@ type link struct {
 	msg    []byte // of a message, what has come
 	inbox  [][]byte
 	landed bool
+}
+
+// offered is a region of this end that the peer may write into.
+type offered struct {
+	registration
+	note    note
+	revoked bool // or asked to be
+}
+
+// question is whether the peer has a region. The answer no is good for what was queued when it was asked.
+type question struct {
+	region  fabric.RegionID
+	before  uint64 // of ops, counted as link.passed
+	waiting bool
+	absent  bool
 }
 
 // held is what becomes free with a request: stage up to here, and bytes on their way.
@@ -67,7 +84,7 @@ func newLink(p *peer, pr pair) *link {
 	return &link{
 		p: p, f: p.f, pair: pr, done: make(chan struct{}),
 		ring: make([]held, s.sends), stage: stage{mem: mem, key: k},
-		directory: map[fabric.RegionID]note{}, mine: map[fabric.RegionID]registration{}, sources: map[*source]registration{},
+		directory: map[fabric.RegionID]note{}, mine: map[fabric.RegionID]*offered{}, sources: map[*source]registration{},
 		comps: make([]completion, 64), slots: make([]uint32, 0, 64),
 	}
 }
@@ -119,7 +136,8 @@ func (l *link) prove(deadline time.Time) error {
 // run is the reader: it takes completions, and calls the owner with no lock held.
 func (l *link) run() {
 	defer close(l.done)
-	idle := time.Time{} // since when nothing comes; zero: something has
+	idle := time.Time{}  // since when nothing comes; zero: something has
+	spin := l.f.cfg.Spin // less where looking has been in vain, more where it has not
 	for {
 		inbox, landed, more, over := l.take()
 		for _, msg := range inbox {
@@ -136,18 +154,21 @@ func (l *link) run() {
 			return
 		}
 		if landed || more || len(inbox) > 0 {
+			if !idle.IsZero() {
+				spin = min(2*spin, l.f.cfg.Spin)
+			}
 			idle = time.Time{}
 			continue
 		}
 		if idle.IsZero() {
 			idle = time.Now()
 		}
-		if time.Since(idle) < l.f.cfg.Spin {
+		if time.Since(idle) < spin {
 			runtime.Gosched()
 			continue
 		}
 		if l.sleep() {
-			idle = time.Time{}
+			spin, idle = max(spin/2, l.f.cfg.Spin/16), time.Time{}
 		}
 	}
 }
@@ -221,8 +242,8 @@ func (l *link) shut() {
 	}
 	l.closed = true
 	l.pair.close()
-	for _, r := range l.mine {
-		_ = r.close()
+	for _, o := range l.mine {
+		_ = o.close()
 	}
 	for _, r := range l.sources {
 		_ = r.close()
@@ -243,9 +264,10 @@ func (l *link) offer(id fabric.RegionID, r *region) {
 		l.fail(fmt.Errorf("registering %d bytes: %w", len(r.mem), err))
 		return
 	}
-	l.mine[id] = reg
 	k := reg.key()
-	l.notes = note{kind: noteRegion, key: k.remote, id: id, addr: k.addr, size: uint64(len(r.mem))}.append(l.notes)
+	o := &offered{registration: reg, note: note{kind: noteRegion, key: k.remote, id: id, addr: k.addr, size: uint64(len(r.mem))}}
+	l.mine[id] = o
+	l.notes = o.note.append(l.notes)
 }
 
 // revoke asks the peer to write into a region no more. It reports whether there is something to wait for.
@@ -253,6 +275,7 @@ func (l *link) revoke(id fabric.RegionID) bool {
 	if l.dead != nil || l.mine[id] == nil {
 		return false
 	}
+	l.mine[id].revoked = true
 	l.notes = note{kind: noteRevoke, id: id}.append(l.notes)
 	l.pump()
 	return l.dead == nil
@@ -326,6 +349,7 @@ func (l *link) noted(n note) error {
 			return errs.New(errs.Corrupt, "the peer has more regions than can be")
 		}
 		l.directory[n.id] = n
+		l.ask.waiting = l.ask.waiting && l.ask.region != n.id
 	case noteRevoke:
 		delete(l.directory, n.id)
 		l.notes = note{kind: noteRevoked, id: n.id}.append(l.notes)
@@ -333,6 +357,16 @@ func (l *link) noted(n note) error {
 		if reg := l.mine[n.id]; reg != nil {
 			delete(l.mine, n.id)
 			return reg.close()
+		}
+	case noteWanted:
+		if o := l.mine[n.id]; o != nil && !o.revoked {
+			l.notes = o.note.append(l.notes)
+		} else {
+			l.notes = note{kind: noteAbsent, id: n.id}.append(l.notes)
+		}
+	case noteAbsent:
+		if l.ask.waiting && l.ask.region == n.id {
+			l.ask.waiting, l.ask.absent = false, true
 		}
 	case noteDiscarded:
 		l.f.discarded.Add(uint64(n.id))

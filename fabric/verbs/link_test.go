@@ -200,6 +200,8 @@ func TestNothingLeaks(t *testing.T) {
 		if n := device1(f).open_.Load(); n != 1 {
 			t.Errorf("Q4: node %d: %d queue pairs are open, want 1", id, n)
 		}
+	}
+	for id, f := range all {
 		_ = f.Close()
 		if n := device1(f).open_.Load(); n != 0 {
 			t.Errorf("Q4: node %d: %d queue pairs are open after Close", id, n)
@@ -355,4 +357,48 @@ func TestEndlessMessage(t *testing.T) {
 	if err := l.message(chunk[:1], false); err == nil {
 		t.Error("Q6: a message of more than MaxMessage bytes was taken")
 	}
+}
+
+// F5, Q1: a write to a region that the peer's note has not told yet waits for it, and what is behind it too; if there is
+// no such region, what was written before the question is discarded, and nothing after.
+func TestWantedRegion(t *testing.T) {
+	all, w := two(t, nil)
+	mem := fabric.Alloc(4096)
+	all[2].Register(3, mem)
+	all[2].Send(1, []byte("ready"))
+	all[2].Flush()
+	w[1].wait(t, "node 2", func() bool { return len(w[1].messages) == 1 })
+	p := all[1].peer(2)
+	p.mu.Lock()
+	delete(p.link.directory, 3) // as if the note were still on its way
+	p.mu.Unlock()
+	all[1].Write(2, 4, 0, []byte("nowhere"))
+	all[1].Write(2, 3, 64, []byte("bytes"))
+	all[1].WriteWords(2, 3, 0, []uint64{5})
+	all[1].Send(2, []byte("behind"))
+	all[1].Flush()
+	w[2].wait(t, "the message behind", func() bool { return len(w[2].messages) == 1 })
+	if string(mem[64:69]) != "bytes" || fabric.Words(mem)[0] != 5 {
+		t.Errorf("Q1: bytes %q, counter %d", mem[64:69], fabric.Words(mem)[0])
+	}
+	if n := all[2].Stats().Discarded; n != 1 {
+		t.Errorf("F4: %d writes are discarded, want 1", n)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.link
+	l.queueWords(9, 0, []uint64{1})
+	l.step() // asks
+	l.queueWords(9, 0, []uint64{2})
+	if n := len(l.pending) - l.head; n != 2 {
+		t.Errorf("F5: words written after the question are put into %d of 2 ops, and would be discarded with them", n)
+	}
+	if err := l.noted(note{kind: noteAbsent, id: 9}); err != nil || !l.isAbsent(9) {
+		t.Error("the answer is not taken", err)
+	}
+	l.progress(&l.pending[l.head], 8)
+	if l.isAbsent(9) {
+		t.Error("F5: the answer is taken for what was written after the question")
+	}
+	l.fail(errors.New("the test is over"))
 }

@@ -60,7 +60,7 @@ func (l *link) queueWrite(id fabric.RegionID, off int, src []byte) {
 // queueWords replaces words for the same place if they are the last thing queued.
 func (l *link) queueWords(id fabric.RegionID, off int, words []uint64) {
 	var b []byte
-	if k := len(l.pending) - 1; k >= l.head && l.pending[k].kind == opWords && l.pending[k].done == 0 &&
+	if k := len(l.pending) - 1; k >= l.head && l.pending[k].kind == opWords && l.pending[k].done == 0 && l.passed+uint64(k-l.head) >= l.ask.before &&
 		l.pending[k].region == id && l.pending[k].off == off && l.pending[k].end-l.pending[k].start == 8*len(words) {
 		b = l.own[l.pending[k].start:l.pending[k].end]
 	} else {
@@ -208,6 +208,9 @@ func (l *link) send(b []byte, imm uint32) bool {
 func (l *link) stepWrite(o *op) bool {
 	b := l.payload(o)
 	target, ok := l.directory[o.region]
+	if !ok && !l.isAbsent(o.region) {
+		return l.wanted(o.region)
+	}
 	if !ok || o.off < 0 || uint64(o.off) > target.size || uint64(len(b)) > target.size-uint64(o.off) {
 		l.discards++ // F4
 		l.progress(o, len(b)-o.done)
@@ -230,6 +233,21 @@ func (l *link) stepWrite(o *op) bool {
 	return true
 }
 
+// isAbsent reports whether the peer has said that it has no such region, after the op at the head was queued.
+func (l *link) isAbsent(id fabric.RegionID) bool {
+	return l.ask.absent && l.ask.region == id && l.passed < l.ask.before
+}
+
+// wanted asks for a region, once. It reports whether there is now a note to send.
+func (l *link) wanted(id fabric.RegionID) bool {
+	if l.ask.waiting {
+		return false
+	}
+	l.ask = question{region: id, before: l.passed + uint64(len(l.pending)-l.head), waiting: true}
+	l.notes = note{kind: noteWanted, id: id}.append(l.notes)
+	return true
+}
+
 // progress takes note that n more bytes of the first op are posted, and forgets it when that is all.
 func (l *link) progress(o *op, n int) {
 	if o.done += n; o.done < o.end-o.start || o.done < len(o.src) {
@@ -237,6 +255,7 @@ func (l *link) progress(o *op, n int) {
 	}
 	*o = op{}
 	l.head++
+	l.passed++
 	switch {
 	case l.head == len(l.pending):
 		l.pending, l.head = l.pending[:0], 0

@@ -25,6 +25,8 @@ const (
 	noteRevoke    = 2
 	noteRevoked   = 3
 	noteDiscarded = 4
+	noteWanted    = 5
+	noteAbsent    = 6
 )
 
 const noteSize = 32
@@ -61,7 +63,7 @@ func eachNote(b []byte, fn func(note) error) error {
 		if n.kind != noteRegion {
 			valid = n.key == 0 && n.addr == 0 && n.size == 0
 		}
-		if !valid || n.kind < noteRegion || n.kind > noteDiscarded {
+		if !valid || n.kind < noteRegion || n.kind > noteAbsent {
 			return errs.New(errs.Corrupt, "note of kind %d about %#x makes no sense", n.kind, uint64(n.id))
 		}
 		if err := fn(n); err != nil {

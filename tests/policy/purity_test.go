@@ -9,7 +9,7 @@ import (
 )
 
 // pure lists the cores. Nothing leaves this list.
-var pure = []string{"ids", "errs", "hlc", "record", "sst", "multicast", "views", "namespace", "objects"}
+var pure = []string{"ids", "errs", "hlc", "record", "relay", "sst", "multicast", "views", "namespace", "objects"}
 
 // impure are imports that a core has no use for.
 var impure = map[string]string{

@@ -36,6 +36,12 @@ var calls = map[string]func(r *request, out *reply) error{
 		}
 		return nil
 	},
+	"fsx": func(r *request, out *reply) error {
+		if err := runFsx(strings.Split(r.Path, "\n"), int(r.A), uint64(r.B), r.C != 0); err != nil {
+			out.Data = []byte(err.Error())
+		}
+		return nil
+	},
 	"nop": func(*request, *reply) error { return nil },
 	"open": func(r *request, out *reply) error {
 		fd, err := unix.Open(r.Path, int(r.A)|unix.O_CLOEXEC, uint32(r.B))

@@ -1,0 +1,140 @@
+package shards
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"dfs/errs"
+	"dfs/ids"
+	"dfs/record"
+	"dfs/versionlog"
+)
+
+// Damaged data is fetched again from another replica:
+//
+//	request  version u64
+//	reply    version u64 | the record, or nothing
+//
+// The request goes to all members of the view that there is a link to; the first good copy wins.
+
+// repairTime is how long a reader of damaged data waits for another replica's copy.
+const repairTime = 5 * time.Second
+
+// repair is a reader that waits for a copy of a record.
+type repair struct {
+	version ids.Version
+	lsn     versionlog.LSN
+	done    chan error
+}
+
+// ReadData reads len(p) bytes of the data of the record at lsn, from off, verified. What is damaged here is repaired
+// from another replica; if none has it, the error is errs.Corrupt and names file and offset.
+func (n *Node) ReadData(lsn uint64, off int, p []byte) error {
+	at := versionlog.LSN(lsn)
+	err := n.cfg.Log.ReadData(at, off, p)
+	if errs.KindOf(err) != errs.Corrupt {
+		return err
+	}
+	if fail := n.repair(at); fail != nil {
+		n.log.Error("damaged data could not be repaired", "err", err, "reason", fail)
+		return err
+	}
+	n.log.Warn("damaged data was repaired from another node", "err", err)
+	return n.cfg.Log.ReadData(at, off, p)
+}
+
+func (n *Node) repair(lsn versionlog.LSN) error {
+	version, err := n.cfg.Log.Version(lsn)
+	if err != nil {
+		return err
+	}
+	r := &repair{version: version, lsn: lsn, done: make(chan error, 1)}
+	n.post(event{kind: repairAsked, repair: r})
+	timeout := time.NewTimer(repairTime)
+	defer timeout.Stop()
+	select {
+	case err := <-r.done:
+		return err
+	case <-timeout.C:
+		return errs.New(errs.Unavailable, "no other node has sent a good copy")
+	}
+}
+
+// startRepair asks the others. Who waited in vain for an earlier one is not there any more.
+func (n *Node) startRepair(r *repair) {
+	now := n.cfg.Monotonic()
+	for v, old := range n.repairs {
+		if now-old.asked > 2*repairTime {
+			delete(n.repairs, v)
+		}
+	}
+	w := n.repairs[r.version]
+	if w == nil {
+		w = &repairs{}
+		n.repairs[r.version] = w
+	}
+	w.asked, w.waiting = now, append(w.waiting, r)
+	msg := binary.LittleEndian.AppendUint64([]byte{forCopy}, uint64(r.version))
+	for _, p := range n.core.Connected() {
+		if p != n.cfg.Self.Node {
+			n.fab.Send(p, msg)
+		}
+	}
+}
+
+// repairs are the readers that wait for the same record.
+type repairs struct {
+	asked   time.Duration
+	waiting []*repair
+}
+
+// onCopyWanted sends a copy of a record.
+func (n *Node) onCopyWanted(from ids.NodeID, b []byte) error {
+	if len(b) != 8 {
+		return errs.New(errs.Corrupt, "request for a copy of %d bytes", len(b))
+	}
+	version := ids.Version(binary.LittleEndian.Uint64(b))
+	msg := append([]byte{forCopied}, b...)
+	err := n.cfg.Log.Scan(n.cfg.Log.Locate(version), func(_ versionlog.LSN, r record.Record) error {
+		switch h := r.Header(); {
+		case h.Kind != record.Op || h.Version < version:
+			return nil
+		case h.Version == version:
+			msg = append(msg, r...)
+		}
+		return errEnough
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return err
+	}
+	n.fab.Send(from, msg)
+	return nil
+}
+
+// onCopy repairs a record with another replica's copy, if that is good.
+func (n *Node) onCopy(b []byte) error {
+	if len(b) < 8 {
+		return errs.New(errs.Corrupt, "copy of a record in %d bytes", len(b))
+	}
+	version := ids.Version(binary.LittleEndian.Uint64(b))
+	w := n.repairs[version]
+	if w == nil || len(b) == 8 {
+		return nil // nobody waits any more, or the peer does not have it
+	}
+	r, err := record.Parse(b[8:])
+	if err == nil {
+		err = r.VerifyData()
+	}
+	if err == nil {
+		err = n.cfg.Log.Repair(w.waiting[0].lsn, r)
+	}
+	if errs.KindOf(err) == errs.Corrupt {
+		return err // another one's copy may be better
+	}
+	for _, r := range w.waiting {
+		r.done <- err
+	}
+	delete(n.repairs, version)
+	return nil
+}
