@@ -339,3 +339,27 @@ func FuzzRecover(f *testing.F) {
 		}
 	})
 }
+
+// L3: what a crash left of a log whose first segment is not in the directory is no log: recovery returns a prefix.
+func TestFirstSegmentMissing(t *testing.T) {
+	dir := nvm.NewStrict()
+	l, err := Open(Config{Dir: dir, SegmentSize: MinSegmentSize})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := uint64(1); l.End() < LSN(MinSegmentSize)+4096; i++ {
+		if _, err := l.Append([]record.Record{rec(int(i), 4096)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := dir.Remove(segmentName(0)); err != nil {
+		t.Fatal(err)
+	}
+	l, err = Open(Config{Dir: dir, SegmentSize: MinSegmentSize})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.End() != 0 {
+		t.Errorf("L3: the log ends at %d without its first segment", l.End())
+	}
+}

@@ -10,8 +10,8 @@ import (
 	"dfs/record"
 )
 
-// recovery finds out what a log holds, without changing it. The log is the chain of segments from the
-// first file on whose headers are good and whose numbers follow each other; its end is the first
+// recovery finds out what a log holds, without changing it. The log is the chain of segments from
+// number 0 on whose headers are good and whose numbers follow each other; its end is the first
 // position in them where no good record is. Behind the end lie zeros, or what was torn by a crash, or,
 // if the place is damaged, what the log goes on with. Only the last case is an error, and it is told
 // from the others by what is known to have been durable: the mark says so, and every good record
@@ -103,7 +103,7 @@ func (r *recovery) findChain() error {
 		found = append(found, h)
 	}
 	for i, h := range found {
-		next := r.number(0) + uint64(i)
+		next := uint64(i)
 		switch {
 		case r.number(i) != next:
 			h.err = errs.New(errs.Corrupt, "%v: %s is missing", r.dir, segmentName(next))
@@ -127,9 +127,7 @@ func ignoreEOF(err error) error {
 
 // findEnd verifies the segments that may be torn, and the last one.
 func (r *recovery) findEnd() error {
-	if len(r.files) > 0 {
-		r.end = r.start(r.number(0) + uint64(len(r.chain)))
-	}
+	r.end = r.start(uint64(len(r.chain)))
 	first := max(0, len(r.chain)-1)
 	for first > 0 && (r.all || r.start(r.chain[first].number) > r.mark) {
 		first--
@@ -193,10 +191,7 @@ func (r *recovery) verify(number uint64) (off int64, why, err error) {
 
 // findRest looks at what lies behind the end.
 func (r *recovery) findRest() error {
-	next := uint64(0) // the number of the segment that would be the next spare
-	if len(r.files) > 0 {
-		next = r.number(0) + uint64(len(r.chain))
-	}
+	next := uint64(len(r.chain)) // the number of the segment that would be the next spare
 	for i := range r.files {
 		n := r.number(i)
 		from, spare := int64(0), true

@@ -18,8 +18,11 @@ func one(name, by, file, old, new string) mutant {
 	return mutant{name, by, []edit{{file, old, new}}}
 }
 
-// table holds all mutants, by where the bug is.
-var table = []mutant{
+// table holds all mutants; those of the change of views have a file of their own.
+var table = append(engine, membership...)
+
+// engine holds what is not of views.
+var engine = []mutant{
 	// Order and stability.
 	one("deliver what is not stable", simulation, "multicast/deliver.go",
 		"m.stable = min(m.stable, s.Get(g.members[j].rank, g.col.received[i]))", "_ = j"),
@@ -50,15 +53,15 @@ var table = []mutant{
 	one("time frontier that forgets what is in the rings", simulation, "multicast/frontier.go",
 		"if m.q.logged < m.q.last {", "if m.q.logged > m.q.last {"),
 	one("the past without waiting for the frontier", simulation, "shards/pending.go",
-		"if hlc.Timestamp(o.frontier.Load()) < t {", "if t < 0 {"),
+		"if !o.unchanging(t) {", "if t < 0 {"),
 	one("the moment answered about is forgotten", simulation, "shards/node.go",
 		"n.clock.Observe(n.cfg.Floor)\n\tn.floor = n.cfg.Floor\n", ""),
 	one("a view forgets what its members have answered", simulation, "shards/view.go",
 		"after := view.Floor", "after := min(0, view.Floor)"),
 	one("nobody is asked for the frontier", simulation, "shards/wait.go",
-		"o.mc.WantFrontier(hlc.Timestamp(w.until))", ""),
+		"o.mc.WantFrontier(t)", ""),
 	one("the own promise is noticed with the next heartbeat", simulation, "shards/wait.go",
-		"o.frontier.Store(max(o.frontier.Load(), int64(o.mc.TimeFrontier())))\n\t\t}\n\t\treturn o.frontier.Load() >= int64(w.until)", "}\n\t\treturn false"),
+		"o.frontier.Store(max(o.frontier.Load(), int64(o.mc.TimeFrontier())))", ""),
 
 	// Reads and waiting.
 	one("the present without waiting", simulation, "shards/pending.go",
@@ -70,7 +73,7 @@ var table = []mutant{
 	one("a waiter wakes nobody", simulation, "shards/wait.go",
 		"n.mu.Unlock()\n\tn.notify()\n\treturn nil", "n.mu.Unlock()\n\treturn nil"),
 	one("nobody is asked to persist", simulation, "shards/wait.go",
-		"o.mc.WantPersisted(seq)", ""),
+		"if seq := n.seqHere(o) + multicast.Seq(pending); seq > 0 {\n\t\t\t\to.mc.WantPersisted(seq)", "if seq := n.seqHere(o); seq > 0 {"),
 
 	// Durability.
 	one("everything appended counts as persisted when a sync ends", simulation, "shards/step.go",
@@ -115,34 +118,4 @@ var table = []mutant{
 		"t.x.cache.publish(live, p.row, p.since)", ""),
 	one("scans of the past show the present", simulation, "index/reader.go",
 		"return hlc.Timestamp(v.sub.intent.Load()) <= v.at", "return hlc.Timestamp(v.sub.intent.Load()) <= hlc.Latest"),
-
-	// Views.
-	one("what was not delivered is not sent again", simulation, "shards/view.go",
-		"o.unsent = append(o.unsent, append(record.Record(nil), r...))", "_ = append(record.Record(nil), r...)"),
-	one("what was not delivered is sent again behind what is new", simulation, "shards/view.go",
-		"o.outbox = o.mc.Outbox()\n\t\tfor _, r := range o.unsent {", "o.outbox = o.mc.Outbox()\n\t\tfor i := range o.unsent {\n\t\t\tr := o.unsent[len(o.unsent)-1-i]"),
-	one("trim by the maximum", simulation, "views/agree.go",
-		"t.Upto[g][r] = min(t.Upto[g][r], received[g][r])", "t.Upto[g][r] = max(t.Upto[g][r], received[g][r])"),
-	one("the trim is what this node has received", simulation, "multicast/wedge.go",
-		"g.members[i].stable, g.members[i].limit = trim[i], trim[i]", "g.members[i].stable, g.members[i].limit = g.members[i].received, g.members[i].received"),
-	{"a wedged member goes on", simulation, []edit{
-		{"shards/view.go", "v := n.view\n\tv.open = false\n", "v := n.view\n"},
-		{"multicast/group.go", "if g.wedged || g.err != nil {", "if g.err != nil {"},
-	}},
-	one("a trim that was persisted is planned anew", "./views TestAgreement", "views/agree.go",
-		"if r.Trim != nil && r.Trim.View == p.base {", "if r.Trim != nil && r.Trim.View != p.base {"),
-	one("a survivor does not say which trim it has agreed to", "./views TestAgreement", "views/core.go",
-		"Trim: c.durable.Trim, End", "End"),
-	one("a survivor says that it has received nothing", simulation, "views/core.go",
-		"r.Received = c.recv", "r.Received = lower(nil, 0, c.recv).Upto\n\t\tfor _, row := range r.Received {\n\t\t\tclear(row)\n\t\t}"),
-	one("install when one is ready", simulation, "views/agree.go",
-		"if len(l.ready) < len(c.nodes) || !c.sameEnd() {", "if len(l.ready) < 1 {"),
-	one("open before the others have installed", simulation, "views/agree.go",
-		"j.instance != m.Incarnation {\n\t\t\treturn", "j.instance != m.Incarnation {\n\t\t\tcontinue"),
-	one("the shortest log is the source", simulation, "views/agree.go",
-		"if slices.Compare(r.End, longest) > 0 {", "if longest == nil || slices.Compare(r.End, longest) < 0 {"),
-	one("catching up skips a record", simulation, "shards/fetch.go",
-		"err != nil || of != o || h.Version <= q.after {", "err != nil || of != o || h.Version <= q.after+1 {"),
-	one("what was caught up is not synced", simulation, "shards/fetch.go",
-		"if n.syncNow() {", "if true {"),
 }

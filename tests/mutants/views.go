@@ -1,0 +1,105 @@
+package mutants
+
+// agreement stands for the random walks and the search of the views alone.
+const agreement = "./views ."
+
+// engineTests stands for the tests of the engine alone.
+const engineTests = "./shards ."
+
+// membership holds the bugs of the change of views.
+var membership = []mutant{
+	// What a node promises.
+	one("a promise is not persisted", agreement, "views/follow.go",
+		"c.durable.Promised = b\n\tc.persist()", "c.durable.Promised = b"),
+	one("what was accepted is not persisted", agreement, "views/follow.go",
+		"c.durable.Accepted = p\n\tc.persist()", "c.durable.Accepted = p"),
+	one("a lower ballot is promised to", agreement, "views/follow.go",
+		"b.Compare(c.durable.Promised) <= 0 || ", ""),
+	one("a proposal of a ballot below the promised one is accepted", agreement, "views/follow.go",
+		"c.phase != promised || p.Ballot != c.ballot ||", "c.phase == active ||"),
+	one("what may have been decided is not taken up", agreement, "views/lead.go",
+		"a != nil && a.View.ID == base.ID+1 &&", "a != nil && a.View.ID == base.ID &&"),
+	one("of the accepted proposals the lowest is taken up", agreement, "views/lead.go",
+		"a.Ballot.Compare(chosen.Ballot) > 0", "a.Ballot.Compare(chosen.Ballot) < 0"),
+	one("an accepted proposal is not reported", agreement, "views/follow.go",
+		"survivor: c.holds, accepted: c.durable.Accepted,", "survivor: c.holds,"),
+	one("half of the nodes decide", agreement, "views/view.go",
+		"return count >= v.Majority()", "return count >= len(v.Nodes)/2"),
+	one("decided before everyone has accepted", agreement, "views/lead.go",
+		"if len(l.accepted) == len(l.basis) && !l.decided {", "if !l.decided {"),
+	one("a ballot counts those who began anew", agreement, "views/core.go",
+		"return s.member != c.durable.View.Members[rank] || !s.active && s.attempt > c.spent[rank]", "return false"),
+
+	// Where a view ends.
+	one("trim by the maximum", simulation, "views/lead.go",
+		"t.Upto[g][r] = min(t.Upto[g][r], received[g][r])", "t.Upto[g][r] = max(t.Upto[g][r], received[g][r])"),
+	one("a leader computes the trim anew", agreement, "views/lead.go",
+		"\tif first {\n\t\tp.Trim = least", "\tif first || least != nil {\n\t\tp.Trim = least"),
+	one("the trim is what this node has received", simulation, "multicast/wedge.go",
+		"g.members[i].stable, g.members[i].limit = trim[i], trim[i]", "g.members[i].stable, g.members[i].limit = g.members[i].received, g.members[i].received"),
+	one("the rings of survivors are not asked", simulation, "views/lead.go",
+		"if r.survivor && (first || p.Trim.covered(r.received)) {", "if r.survivor && p.Trim.covered(r.received) {"),
+	one("a survivor says that it has received nothing", simulation, "views/follow.go",
+		"r.received = c.recv", "r.received = lower(nil, 0, c.recv).Upto\n\t\tfor _, row := range r.received {\n\t\t\tclear(row)\n\t\t}"),
+	one("the shortest log is the source", agreement, "views/lead.go",
+		"l.source == 0 || slices.Compare(r.ends.End, longest) > 0", "l.source == 0 || slices.Compare(r.ends.End, longest) < 0"),
+	one("covered by a trim is who has received it of one sender", "./views TestCovered", "views/view.go",
+		"if received[g][r] < upto {\n\t\t\t\treturn false", "if received[g][r] < upto && r == 0 {\n\t\t\t\treturn false"),
+	one("a trim covers whoever has received it in the first group", "./views TestCovered", "views/view.go",
+		"for g, row := range t.Upto {\n\t\tif len", "for g, row := range t.Upto[:1] {\n\t\tif len"),
+	one("what was not delivered stays to be delivered in the next view", "./shards .", "shards/view.go",
+		"o.stalled = nil // the others delivered it; it was fetched", "_ = o.stalled"),
+
+	// The next view.
+	one("commit when the logs end differently", agreement, "views/lead.go",
+		"ok && !slices.Equal(end, longest) {", "ok && len(end) != len(longest) {"),
+	one("commit when one is ready", agreement, "views/lead.go",
+		"if !ok {\n\t\t\treturn\n\t\t}\n\t\tif source == 0", "if !ok {\n\t\t\tcontinue\n\t\t}\n\t\tif source == 0"),
+	one("open before the others have installed", agreement, "views/follow.go",
+		"j.instance != m.Incarnation {\n\t\t\treturn", "j.instance != m.Incarnation {\n\t\t\tcontinue"),
+	one("who catches up is a member without the rest", agreement, "views/follow.go",
+		"c.source = 0 // a Fetch takes the place of a CatchUp", "if c.current > 0 {\n\t\t\tc.finished()\n\t\t\treturn\n\t\t}\n\t\tc.source = 0"),
+	{"a wedged member goes on", simulation, []edit{
+		{"shards/view.go", "v.open, n.opening = false, false\n", "n.opening = false\n"},
+		{"multicast/group.go", "if g.wedged || g.err != nil {", "if g.err != nil {"},
+	}},
+	one("what was not delivered is not sent again", simulation, "shards/view.go",
+		"o.unsent = append(o.unsent, append(record.Record(nil), r...))", "_ = append(record.Record(nil), r...)"),
+	one("what was not delivered is sent again behind what is new", simulation, "shards/view.go",
+		"for _, r := range o.unsent {", "for i := range o.unsent {\n\t\t\tr := o.unsent[len(o.unsent)-1-i]"),
+	one("what was fetched is sent again", simulation, "shards/view.go",
+		"if own.incarnation == h.Incarnation && h.Counter <= own.counter {", "if own.incarnation != own.incarnation {"),
+
+	// Leases.
+	one("a view opens at once", simulation, "shards/peers.go",
+		"if n.opening && n.cfg.Monotonic() >= n.openAfter(n.view) {", "if n.opening {"),
+	one("the lease goes on between two views", simulation, "shards/view.go",
+		"n.lease.Store(0) // what is applied now must not be seen before the next view is open", ""),
+	one("calls are answered between two views", simulation, "shards/deliver.go",
+		"if n.view != nil && n.view.open {\n\t\t\t\t\tcall.finish", "if n.view != nil {\n\t\t\t\t\tcall.finish"),
+	one("the present is read without a lease", simulation, "shards/peers.go",
+		"return int64(n.cfg.Monotonic()) < n.lease.Load()", "return n.view != nil"),
+	one("one answer too few makes a lease", simulation, "shards/peers.go",
+		"need := len(v.Nodes) - v.Majority()", "need := len(v.Nodes) - v.Majority() - 1"),
+	one("what is delivered counts as durable when a view is installed", simulation, "shards/view.go",
+		"after = max(after, o.timeNow())", "after = max(after, o.timeNow())\n\t\to.setDurable(ids.MakeVersion(view.ID, 1<<30))"),
+
+	// Fetching.
+	one("catching up skips a record", simulation, "shards/fetch.go",
+		"if h.Version <= q.after {", "if h.Version <= q.after+1 {"),
+	one("what was caught up is not synced", simulation, "shards/fetch.go",
+		"case n.syncNow():", "case true:"),
+	one("a reply to another request is taken", simulation, "shards/fetch.go",
+		"f == nil || f.source != from || le.Uint64(b) != f.number || int(le.Uint16(b[8:])) != f.order ||\n\t\tids.Version(le.Uint64(b[10:])) != n.orders[f.order].last {", "f == nil || int(le.Uint16(b[8:])) != f.order {"),
+	one("a log that goes on differently is not cut", simulation, "shards/fetch.go",
+		"if common != q.after {\n\t\t*kind", "if common > q.after {\n\t\t*kind"),
+	one("a log is cut too far", simulation, "shards/fetch.go",
+		"msg = le.AppendUint64(msg, uint64(common))", "msg = le.AppendUint64(msg, uint64(common-min(common, 1)))"),
+
+	// The life of others.
+	one("silence is counted while this node was held up", simulation, "shards/peers.go",
+		"passed = min(passed, n.cfg.Heartbeat)", ""),
+	one("a silent link is not given up", simulation, "shards/peers.go",
+		"n.fab.Sever(p, errs.New(errs.Unavailable, \"no sign of life of node %d for %v\", p, n.cfg.SuspectAfter))",
+		"_ = errs.New(errs.Unavailable, \"\")"),
+}
