@@ -53,7 +53,7 @@ test: ## everything that must pass before a commit, below 10 minutes on 2 cores
 check: test demo mutants ## all that CI does
 
 unit: prepare ## tests of the packages, and the rules of the house
-	go test -timeout 5m $$(go list ./... | grep -v -e /tests/cluster -e /tests/posix -e /tests/sim)
+	go test -timeout 5m $$(go list ./... | grep -v -e /tests/cluster -e /tests/faults -e /tests/posix -e /tests/sim)
 
 # The pure cores have nothing that could race.
 CONCURRENT := ./bench/... ./cmd/... ./control/... ./devcluster/... ./fabric/... ./fusefs/... ./index/... ./node/... ./nvm/... ./shards/... ./versionlog/...
@@ -61,9 +61,9 @@ CONCURRENT := ./bench/... ./cmd/... ./control/... ./devcluster/... ./fabric/... 
 race: prepare-race ## tests of the packages with goroutines under the race detector
 	CGO_ENABLED=1 go test -race -short -timeout 15m $(CONCURRENT)
 
-cluster: build ## tests of real clusters with real mounts
+cluster: build ## tests of real clusters with real mounts, and of nodes killed, stopped and cut off
 	@scripts/prepare fuse git
-	DFS_BINARY=$(CURDIR)/bin/dfs go test -timeout 9m ./tests/cluster/...
+	DFS_BINARY=$(CURDIR)/bin/dfs go test -timeout 9m ./tests/cluster/... ./tests/faults
 
 # Suites of others, if they are on the machine.
 SUITES := $(if $(PJDFSTEST),-pjdfstest=$(abspath $(PJDFSTEST))) $(if $(LTP),-ltp=$(abspath $(LTP))) $(if $(XFSTESTS),-xfstests=$(abspath $(XFSTESTS)))

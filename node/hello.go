@@ -69,6 +69,14 @@ func (ours hello) check(peer ids.NodeID, theirs hello, skew time.Duration) error
 	return nil
 }
 
+// dialled returns the hello of a dialler, the lower id, as the one who was dialled must take it: it may have waited
+// here, at a port that is open before the node is ready, so that its clock looks behind by as much. Whether it is,
+// the dialler sees from the answer.
+func (h hello) dialled(ours hello) hello {
+	h.Clock = max(h.Clock, ours.Clock)
+	return h
+}
+
 // aheadText says which way and how far a clock is off.
 func aheadText(d time.Duration) string {
 	if d < 0 {

@@ -51,3 +51,19 @@ func FuzzHello(f *testing.F) {
 		}
 	})
 }
+
+// A greeting that waited is not taken for a clock that is behind; one from the future is refused at either end.
+func TestHelloThatWaited(t *testing.T) {
+	dialler := hello{Clock: hlc.Timestamp(time.Hour)}
+	ours := dialler
+	ours.Clock += hlc.Timestamp(2 * time.Second)
+	if err := ours.check(1, dialler.dialled(ours), time.Second); err != nil {
+		t.Error(err)
+	}
+	if err := dialler.check(2, ours, time.Second); err == nil {
+		t.Error("the dialler accepts a clock that is two seconds ahead")
+	}
+	if err := dialler.check(1, ours.dialled(dialler), time.Second); err == nil {
+		t.Error("who was dialled accepts a clock that is two seconds ahead")
+	}
+}

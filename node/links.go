@@ -115,7 +115,11 @@ func (n *instance) connect(listener net.Listener, events fabric.Events) (network
 		Check: func(peer ids.NodeID, b []byte) error {
 			theirs, err := decodeHello(b)
 			if err == nil {
-				err = n.hello().check(peer, theirs, n.skew())
+				ours := n.hello()
+				if peer < n.cfg.ID {
+					theirs = theirs.dialled(ours)
+				}
+				err = ours.check(peer, theirs, n.skew())
 			}
 			if err == nil {
 				err = n.roster.raise(theirs.Highest) // ND6
