@@ -3,6 +3,7 @@ package views
 import (
 	"flag"
 	"reflect"
+	"slices"
 	"testing"
 
 	"dfs/ids"
@@ -168,5 +169,37 @@ func TestCovered(t *testing.T) {
 		if got := trim.covered(test.received); got != test.want {
 			t.Errorf("V3: %v covers %v: %v", test.received, trim.Upto, got)
 		}
+	}
+}
+
+// V4: a promise is persisted before anyone learns of it, and no lower ballot is promised to after it.
+func TestPromise(t *testing.T) {
+	c := formed(t)
+	a, n := c.nodes[0], c.nodes[1]
+	c.breakLink(n, c.nodes[2])
+	c.do(a, a.core.Break())
+	for k := [2]int{1, 2}; len(c.links[k]) > 0; { // node 1 says that it is in no view any more
+		c.act(action{"deliver", 0, 1})
+	}
+	answers := func(b Ballot) []Effect {
+		m := message{kind: prepareMsg, ballot: b}
+		effects, err := n.core.Message(1, m.encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return effects
+	}
+	high := Ballot{n.core.durable.Promised.Round + 9, 1}
+	got := answers(high)
+	persisted := slices.IndexFunc(got, func(e Effect) bool { return e.Kind == Persist && e.Durable.Promised == high })
+	promised := slices.IndexFunc(got, func(e Effect) bool {
+		m, err := decodeMessage(e.Message)
+		return e.Kind == Send && err == nil && m.kind == promiseMsg
+	})
+	if persisted < 0 || promised < persisted {
+		t.Errorf("V4: to a ballot %v node 2 persists at effect %d and promises at %d", high, persisted, promised)
+	}
+	if got := answers(Ballot{high.Round - 1, 1}); len(got) != 0 {
+		t.Errorf("V4: a lower ballot than the promised one has %d effects", len(got))
 	}
 }
