@@ -28,12 +28,14 @@ const (
 	CommandRemove = "remove" // take Request.Node out of the cluster
 	CommandLeave  = "leave"  // take the node itself out of the cluster, and stop
 	CommandMove   = "move"   // Request.Node listens on Request.Address now
+	CommandScrub  = "scrub"  // verify a part of the log from Request.From on; answer: Response.Scrub
 )
 
 // commands says how long the answer to each may take (C3). What changes the cluster needs the others' consent.
 var commands = map[string]time.Duration{
 	CommandStatus: Patience, CommandStop: Patience, CommandToken: Patience,
 	CommandRemove: LongPatience, CommandLeave: LongPatience, CommandMove: LongPatience,
+	CommandScrub: LongPatience,
 }
 
 // Request is what a tool asks.
@@ -45,6 +47,7 @@ type Request struct {
 	Node     ids.NodeID `json:"node,omitempty"`     // token: the number to take over, 0 for a new one; remove, move: whom
 	Force    bool       `json:"force,omitempty"`    // remove: also one that is there
 	Address  string     `json:"address,omitempty"`
+	From     uint64     `json:"from,omitempty"` // scrub: a position in the log
 }
 
 // Response is the answer: an error, or what the command is to return.
@@ -52,6 +55,17 @@ type Response struct {
 	Error  *Failure `json:"error,omitempty"`
 	Status *Status  `json:"status,omitempty"`
 	Token  string   `json:"token,omitempty"`
+	Scrub  *Scrub   `json:"scrub,omitempty"`
+}
+
+// Scrub is what was found in a part of the log.
+type Scrub struct {
+	Next     uint64   `json:"next"` // where to go on
+	Done     bool     `json:"done"` // that was the end
+	Records  int64    `json:"records"`
+	Bytes    int64    `json:"bytes"`
+	Repaired int64    `json:"repaired"`
+	Damaged  []string `json:"damaged,omitempty"` // what could not be repaired
 }
 
 // Failure is an error on its way through the socket.

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"dfs/control"
+	"dfs/errs"
 	"dfs/identity"
 	"dfs/ids"
 	"dfs/shards"
+	"dfs/versionlog"
 )
 
 // statusPatience is how long the engine may take to say how it is: it may be busy, but it is never blocked for long.
@@ -32,12 +34,31 @@ func (n *instance) answer(ctx context.Context, req control.Request) (control.Res
 		return control.Response{}, n.move(ctx, identity.Peer{Node: req.Node, Addr: req.Address})
 	case control.CommandLeave:
 		return control.Response{}, n.askToLeave(ctx)
+	case control.CommandScrub:
+		return n.scrub(req)
 	}
 	st, err := n.status(ctx)
 	if err != nil {
 		return control.Response{}, err
 	}
 	return control.Response{Status: st}, nil
+}
+
+// scrubPart is about how much of the log one request verifies, in bytes.
+const scrubPart = 64 << 20
+
+// scrub answers control.CommandScrub.
+func (n *instance) scrub(req control.Request) (control.Response, error) {
+	n.mu.Lock()
+	ready := n.ready
+	n.mu.Unlock()
+	if !ready {
+		return control.Response{}, errs.New(errs.Unavailable, "the node is starting")
+	}
+	s, err := n.engine.Scrub(versionlog.LSN(req.From), scrubPart)
+	return control.Response{Scrub: &control.Scrub{
+		Next: uint64(s.Next), Done: s.Done, Records: s.Records, Bytes: s.Bytes, Repaired: s.Repaired, Damaged: s.Damaged,
+	}}, err
 }
 
 // status collects all that the node tells about itself.

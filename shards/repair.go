@@ -3,6 +3,7 @@ package shards
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"time"
 
 	"dfs/errs"
@@ -137,4 +138,48 @@ func (n *Node) onCopy(b []byte) error {
 	}
 	delete(n.repairs, version)
 	return nil
+}
+
+// Scrubbed is what a part of a Scrub found.
+type Scrubbed struct {
+	Next     versionlog.LSN // where to go on
+	Done     bool           // that was the end of the log
+	Records  int64
+	Bytes    int64
+	Repaired int64
+	Damaged  []string // what could not be repaired
+}
+
+// Scrub verifies the log from a position on, about budget bytes of it, and repairs what is damaged. 0 is the beginning.
+// It ends early after damage whose extent is not known: that record's head is damaged.
+func (n *Node) Scrub(from versionlog.LSN, budget int64) (Scrubbed, error) {
+	s := Scrubbed{Next: from}
+	for {
+		err := n.cfg.Log.Scan(s.Next, func(lsn versionlog.LSN, r record.Record) error {
+			s.Next = lsn + versionlog.LSN(r.Size())
+			s.Records++
+			s.Bytes += int64(r.Size())
+			if s.Bytes >= budget {
+				return errEnough
+			}
+			return nil
+		})
+		var damage *versionlog.Damage
+		switch {
+		case err == nil:
+			s.Done = true
+			return s, nil
+		case errors.Is(err, errEnough):
+			return s, nil
+		case !errors.As(err, &damage):
+			return s, err
+		}
+		s.Next = damage.LSN
+		if fail := n.repair(damage.LSN); fail != nil {
+			s.Damaged = append(s.Damaged, fmt.Sprintf("%v: %v", err, fail))
+			s.Done = true
+			return s, nil
+		}
+		s.Repaired++
+	}
 }

@@ -1,6 +1,7 @@
 package versionlog
 
 import (
+	"errors"
 	"testing"
 
 	"dfs/errs"
@@ -30,6 +31,11 @@ func TestRepair(t *testing.T) {
 	p := make([]byte, 9000)
 	if err := l.ReadData(lsn, 0, p); errs.KindOf(err) != errs.Corrupt {
 		t.Fatalf("L2: damaged data is read: %v", err)
+	}
+	var damage *Damage
+	err = l.Scan(0, func(LSN, record.Record) error { return nil })
+	if !errors.As(err, &damage) || damage.LSN != lsn || errs.KindOf(err) != errs.Corrupt {
+		t.Fatalf("scan of damaged data: %v", err)
 	}
 	if v, err := l.Version(lsn); err != nil || v != ids.MakeVersion(1, 1) {
 		t.Fatalf("version %v, %v", v, err)

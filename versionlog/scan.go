@@ -3,6 +3,7 @@ package versionlog
 import (
 	"sort"
 
+	"dfs/errs"
 	"dfs/hlc"
 	"dfs/ids"
 	"dfs/record"
@@ -13,9 +14,21 @@ const (
 	headAhead = 16 << 10 // where only heads are
 )
 
+// Damage says that the record at a position fails verification; Err is of kind errs.Corrupt and names file and offset.
+type Damage struct {
+	LSN LSN
+	Err error
+}
+
+func (d *Damage) Error() string { return d.Err.Error() }
+
+// Unwrap returns Err.
+func (d *Damage) Unwrap() error { return d.Err }
+
 // Scan calls fn for every record from the position from, where a record must start, up to the end of
 // the log as it is at the call; 0 means the beginning. Each record is verified with its data and valid only
-// during the call. Filler is skipped. Scan stops at the first error of fn, and returns it.
+// during the call. Filler is skipped. Scan stops at the first error of fn, and returns it, or at the first damaged record,
+// with a *Damage.
 func (l *Log) Scan(from LSN, fn func(lsn LSN, r record.Record) error) error {
 	end := l.End()
 	from = max(from, l.Start())
@@ -39,6 +52,9 @@ func (l *Log) scanSegment(from, end LSN, fn func(lsn LSN, r record.Record) error
 	off, stop := max(l.offset(from), headerSize), min(l.size, int64(end-w.start))
 	for off < stop {
 		r, size, err := w.record(off)
+		if errs.KindOf(err) == errs.Corrupt {
+			return from, &Damage{LSN: w.start + LSN(off), Err: err}
+		}
 		if err != nil {
 			return from, err
 		}

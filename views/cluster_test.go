@@ -72,6 +72,10 @@ func newCluster(t *testing.T, seed uint64, size int) *cluster {
 	return c
 }
 
+func (c *cluster) ends(n *node) func() Ends {
+	return func() Ends { return Ends{End: n.end(), Floor: hlc.Timestamp(c.now), Now: hlc.Timestamp(c.now)} }
+}
+
 func (c *cluster) peers() []Peer {
 	var out []Peer
 	for _, n := range c.nodes {
@@ -85,7 +89,7 @@ func (c *cluster) start(n *node) {
 	n.pending, n.fetching, n.view, n.open, n.trimmed = nil, nil, View{}, false, false
 	n.core = New(Config{
 		Self: Member{Node: n.id, Incarnation: n.inc}, Nodes: c.peers(), Durable: n.durable, Grace: 50 * time.Millisecond,
-		Ends: func() Ends { return Ends{End: n.end(), Floor: hlc.Timestamp(c.now), Now: hlc.Timestamp(c.now)} },
+		Ends: c.ends(n),
 	})
 	c.do(n, n.core.Start(c.now))
 }

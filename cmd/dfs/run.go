@@ -140,7 +140,7 @@ func newRoot(e *env) *cobra.Command {
 		return usage{advice.Add(errs.Wrap(errs.Invalid, err, "%s", cmd.CommandPath()), "%s --help", cmd.CommandPath())}
 	})
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help-command"})
-	root.AddCommand(newUp(e), newInit(e), newJoin(e), newToken(e), newNode(e), newDev(e), newStatus(e), newCheck(e), newDump(e), newBench(e), newVersion(e))
+	root.AddCommand(newUp(e), newInit(e), newJoin(e), newToken(e), newNode(e), newDev(e), newStatus(e), newCheck(e), newScrub(e), newDump(e), newBench(e), newVersion(e))
 	return root
 }
 

@@ -3,9 +3,6 @@ package mutants
 // agreement stands for the random walks and the search of the views alone.
 const agreement = "./views ."
 
-// engineTests stands for the tests of the engine alone.
-const engineTests = "./shards ."
-
 // membership holds the bugs of the change of views.
 var membership = []mutant{
 	// What a node promises.
@@ -47,7 +44,7 @@ var membership = []mutant{
 		"if received[g][r] < upto {\n\t\t\t\treturn false", "if received[g][r] < upto && r == 0 {\n\t\t\t\treturn false"),
 	one("a trim covers whoever has received it in the first group", "./views TestCovered", "views/view.go",
 		"for g, row := range t.Upto {\n\t\tif len", "for g, row := range t.Upto[:1] {\n\t\tif len"),
-	one("what was not delivered stays to be delivered in the next view", "./shards .", "shards/view.go",
+	one("what was not delivered stays to be delivered in the next view", simulation, "shards/view.go",
 		"o.stalled = nil // the others delivered it; it was fetched", "_ = o.stalled"),
 
 	// The next view.

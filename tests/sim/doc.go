@@ -4,8 +4,12 @@
 // same seed gives the same run, event for event, so a failure is replayed by its seed.
 //
 //	clients      random programs on every node: operations, reads of the present and of the past, syncs
-//	faults       slow, clogged and broken links, paused nodes, killed processes, power failures of one
-//	             node or of all, slow and failing disks, full disks, wrong clocks
+//	faults       slow, clogged, broken and flapping links, nodes that are isolated in one direction or both, one or
+//	             several, for a little less and for longer than it takes to be suspected, paused nodes, killed
+//	             processes, power failures of one node or of all, slow and failing disks, full disks, wrong clocks
+//	points       a change of views is a row of points (points.go): each message of it, what is persisted, the trim,
+//	             the rings, the first row. At each a node, most often the one that is there, dies in the middle of its
+//	             step, is paused or isolated; a table tells how often
 //	referees     watch what goes over the wire and to the disks and what clients are told, and know
 //	             nothing of the engine's state: see below
 //
@@ -27,14 +31,17 @@
 //	     timestamps, which increase strictly.
 //	W2   the operations of one life of a node are delivered in the order of submission, each once,
 //	     and none is left out before a later one.
-//	W3   in a running view an operation is delivered only when every member has acknowledged it.
-//	W4   an operation that any replica has delivered stays, unless power failures wiped it out at every
-//	     replica; then everything after it is gone too. One covered by a finished Sync, or said to be
-//	     persisted by a replica, stays there whatever happens.
+//	W3   one primary view: of a number there is one view, a majority of the nodes are its members, and once a view has
+//	     delivered an operation or answered a read of the present, no node answers one in an earlier view (leases).
+//	     In a running view an operation is delivered only when every member has acknowledged it.
+//	W4   what was delivered in an open view is lost only if no majority of the nodes remembers the view: a node
+//	     remembers it that was a member in its present life and has received what every accepted proposal for the end of
+//	     it asks for. A log is cut only of what may be lost so. What a finished Sync covers, and what was there when a
+//	     view opened that delivered something, stays whatever happens.
 //	W5   words of rows never decrease, and Persisted never says more than the replica's disk has.
 //	W6   replicas have the state that the order leads to, and calls the results: compared with a model.
 //	W7   a read of the present sees every operation whose call was over before, and whatever an earlier
-//	     read saw, on whatever node.
+//	     read saw, on whatever node, also after a partition or a pause.
 //	W8   a read at T answers what the order says of T, for ever: no operation is stamped at or before a T
 //	     that was answered.
 //	W9   once everything is healed the cluster serves within seconds, every call of a living node ends,

@@ -14,6 +14,7 @@ type faults struct {
 	kind []trouble
 	// provoked is how often, of 8 times, a change of views makes for more trouble: that is when it hurts.
 	provoked int
+	points   points
 	undo     []func() // ends what goes on for a while; each may be called twice
 }
 
@@ -33,11 +34,15 @@ type trouble struct {
 // newFaults draws which kinds a run has: seldom all of them, so that each is seen alone too.
 func newFaults(w *world) *faults {
 	f := &faults{w: w, provoked: pick(w.rng, 0, 1, 3, 6)}
+	f.points.share = pick(w.rng, 0, 0, 100, 25, 8)
 	all := []trouble{
 		{"clog", 2 * time.Second, f.clog},
 		{"break", 2 * time.Second, f.breakLink},
 		{"cut", 2 * time.Second, f.cut},
 		{"pause", 2 * time.Second, f.pause},
+		{"isolate", 3 * time.Second, func() { f.isolate(f.anyone()) }},
+		{"swizzle", 4 * time.Second, f.swizzle},
+		{"flap", 3 * time.Second, f.flap},
 		{"kill", 2 * time.Second, func() { f.crash(f.anyone(), false) }},
 		{"power", 4 * time.Second, func() { f.crash(f.anyone(), true) }},
 		{"kill all", 8 * time.Second, func() { f.crashAll(false) }},
@@ -48,6 +53,7 @@ func newFaults(w *world) *faults {
 		{"bad files", 6 * time.Second, f.badFiles},
 		{"full", 4 * time.Second, f.full},
 		{"clock", 3 * time.Second, f.clock},
+		{"clock step", 4 * time.Second, f.clockStep},
 		{"slow disk", 3 * time.Second, f.slowDisk},
 	}
 	rate := pick(w.rng, 1, 1, 2, 6)
@@ -85,7 +91,7 @@ func (f *faults) provoke() {
 	if !f.on || f.w.rng.IntN(8) >= f.provoked {
 		return
 	}
-	fn := pick(f.w.rng, f.breakLink, f.cut, f.clog, f.pause, f.full,
+	fn := pick(f.w.rng, f.breakLink, f.cut, f.clog, f.pause, f.full, f.slowDisk, f.flap, func() { f.isolate(f.anyone()) },
 		func() { f.crash(f.anyone(), false) }, func() { f.crash(f.anyone(), true) }, func() { f.crashAll(f.w.rng.IntN(2) == 0) })
 	f.w.after(about(f.w.rng, pick[time.Duration](f.w.rng, 1, 5, 20)*(f.w.delays.link+f.w.delays.wakeup)), func() {
 		if f.on {
@@ -174,8 +180,11 @@ func (f *faults) afterFailure(m *machine) { f.crash(m, f.on && f.w.rng.IntN(3) =
 
 // pause stops a machine for a while. The network may go on to write into its memory, as RDMA does, or not.
 func (f *faults) pause() {
-	m := f.anyone()
-	d := about(f.w.rng, pick(f.w.rng, 10*time.Millisecond, 300*time.Millisecond, 2*time.Second))
+	f.stop(f.anyone(), about(f.w.rng, pick(f.w.rng, 10*time.Millisecond, 300*time.Millisecond, 2*time.Second)))
+}
+
+// stop pauses a machine.
+func (f *faults) stop(m *machine, d time.Duration) {
 	if f.w.rng.IntN(2) == 0 {
 		f.w.net.Pause(m.id)
 		f.during(d, func() { f.w.net.Resume(m.id) })

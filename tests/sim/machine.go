@@ -50,6 +50,8 @@ type machine struct {
 	busy     int           // steps since busyFrom
 	busyFrom time.Duration
 
+	dying, dyingPower bool // it ends with this step, and nobody sees anything of it any more
+
 	// What the referees know of it.
 	pos      int        // entries of the order that its log has
 	diverged bool       // its log has others behind them, which are lost
@@ -108,7 +110,7 @@ func (m *machine) config() shards.Config {
 	return shards.Config{
 		Self: views.Member{Node: m.id, Incarnation: m.life}, Nodes: m.w.nodes, Shards: dataShards,
 		Log: &watchedLog{m.log, m}, Index: m.index, Durable: m.state, Floor: m.floor,
-		SaveState: func(d views.Durable) error { return m.save(func() { m.state = d }) },
+		SaveState: func(d views.Durable) error { m.w.accepted(d); return m.save(func() { m.state = d }) },
 		SaveFloor: func(t hlc.Timestamp) error { return m.save(func() { m.floor = t }) },
 		OnView:    m.enter,
 		Physical:  m.physical, Sync: m.startSync, Monotonic: m.w.now,
@@ -131,8 +133,12 @@ func (m *machine) enter(v views.View) {
 
 // save writes a small file. If that fails it may be written all the same.
 func (m *machine) save(write func()) error {
+	if m.dying {
+		return errDying
+	}
 	if !m.badFiles {
 		write()
+		m.w.faults.reach(m, pointPersisted, 0)
 		return nil
 	}
 	if m.w.rng.IntN(2) == 0 {
@@ -173,6 +179,7 @@ func (m *machine) end() {
 	}
 	m.node, m.log, m.index, m.fab, m.clients, m.waiting = nil, nil, nil, nil, nil, nil
 	m.counter, m.stepAt, m.paused, m.ringView, m.wedged, m.stalled, m.futile = 0, 0, 0, 0, false, false, 0
+	m.dying = false
 	m.kv = m.kv.Crash()
 }
 
@@ -284,6 +291,10 @@ func (m *machine) step() {
 	}
 	m.stepAt = 0
 	again := m.node.Step()
+	if m.dying {
+		m.w.faults.crash(m, m.dyingPower)
+		return
+	}
 	if err := m.node.Err(); err != nil {
 		m.failed(err)
 		return
@@ -314,8 +325,8 @@ func (m *machine) failed(err error) {
 func (m *machine) cut(after ids.Version) {
 	m.w.note(m.id, "cut", uint64(after), uint64(m.pos))
 	m.w.count.cuts++
-	place := m.w.order.ofVersion(after)
-	if !m.diverged {
+	// What it has beyond its place was lost before; up to there it may lose something only now.
+	if place := m.w.order.ofVersion(after); !m.diverged || place < m.pos {
 		m.w.order.cut(m, place)
 	}
 	m.end()
@@ -326,6 +337,7 @@ func (m *machine) cut(after ids.Version) {
 	m.pos = m.recovered()
 	m.synced = min(m.synced, m.pos)
 	m.claimed = min(m.claimed, m.pos)
+	m.w.order.crashed(m)
 	m.w.faults.restart(m, false)
 }
 
@@ -351,7 +363,7 @@ func (m *machine) startSync() {
 // tell checks what the node says that it has applied: every operation that succeeded, in order, when it can be
 // read (G5).
 func (m *machine) tell(sub ids.Subgroup, origin ids.NodeID, op []byte) {
-	if m.diverged {
+	if m.diverged || m.dying {
 		return
 	}
 	o := m.w.order
@@ -371,7 +383,7 @@ func (m *machine) tell(sub ids.Subgroup, origin ids.NodeID, op []byte) {
 
 // flushIndex does what the index's store does whenever it likes: it makes the log durable, then itself (X7).
 func (m *machine) flushIndex() {
-	if m.node == nil {
+	if m.node == nil || m.dying {
 		return
 	}
 	log := &watchedLog{m.log, m}
@@ -400,7 +412,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 		return true
 	})
 	h.m.w.note(h.m.id, text, 0, 0)
-	if r.Level >= slog.LevelError && !h.m.sick {
+	if r.Level >= slog.LevelError && !h.m.sick && !h.m.dying {
 		h.m.w.fail("node %d says: %s", h.m.id, text)
 	}
 	return nil

@@ -51,6 +51,7 @@ type order struct {
 	model   *model
 	modeled int        // entries that the model has applied
 	safe    int        // entries before this were said to be persisted everywhere: no failure may take them
+	shown   int        // entries before this were delivered in an open view; what ends one is not seen before the next
 	over    ids.ViewID // views before this one were given up, with what only others had of them
 	cuts    []int      // where power failures have cut the order, one after the other
 }
@@ -62,13 +63,34 @@ func newOrder(w *world) *order {
 // appended notes that machine m has r in its log, at the next place.
 func (o *order) appended(m *machine, r record.Record) {
 	if v := r.Header().Version.View(); v < o.over && (m.pos == len(o.entries) || !o.entries[m.pos].is(r)) {
+		if !m.wedged {
+			o.mayLose(m, v)
+		}
 		m.diverged = true // nobody who goes on has this
 	}
 	if m.diverged {
 		return
 	}
 	o.found(m, m.pos, r)
+	if v := r.Header().Version.View(); v == m.ringView && m.pos > 0 && o.entries[m.pos-1].version.View() < v {
+		o.safe = max(o.safe, m.pos) // all members had synced this before the view opened
+	}
 	m.pos++
+	if !m.wedged {
+		o.shown = max(o.shown, m.pos)
+		if v := r.Header().Version.View(); v == m.ringView {
+			o.w.serving = max(o.w.serving, v)
+		}
+	}
+}
+
+// mayLose checks that what was delivered in an open view may be lost: that a majority of the nodes does not remember where
+// it ended, as it takes one to go on without it.
+func (o *order) mayLose(m *machine, v ids.ViewID) {
+	view := o.w.views[v]
+	if memories := o.w.memories(v); 2*memories >= len(view.Nodes) {
+		o.w.fail("W4: what view %d delivered is lost, as node %d shows, though %d of %d nodes remember it", v, m.id, memories, len(view.Nodes))
+	}
 }
 
 // found notes that machine m has r in its log at a place.
@@ -167,15 +189,14 @@ func (o *order) superseded(m *machine, place int, v ids.Version) bool {
 	return m.node != nil && m.ringView > 0 && v.View() == m.ringView && o.entries[place].version.View() < v.View()
 }
 
-// cut checks that m may be told to forget what it has from a place on.
+// cut checks that m may be told to forget what it has from a place on. Others may have it still, and come back with it.
 func (o *order) cut(m *machine, place int) {
-	for _, peer := range o.w.machines {
-		if peer.node != nil && peer.ringView > 0 && peer.ringView+1 >= o.w.newest() && !peer.diverged && peer.pos > place && peer.pos < len(o.entries) {
-			o.w.fail("W4: node %d is to cut its log at %d, and node %d goes on with %d", m.id, place, peer.id, peer.pos)
-		}
+	if place < o.safe {
+		o.w.fail("W4: node %d is to cut its log at %d, %d operations were persisted everywhere", m.id, place, o.safe)
 	}
-	o.over = max(o.over, o.w.newest())
-	o.lose(m, place)
+	for i := place; i < min(m.pos, o.shown); i++ {
+		o.mayLose(m, o.entries[i].version.View())
+	}
 }
 
 // goesOn takes off what a machine lacks that shows the state of a later view.
@@ -210,6 +231,12 @@ func (o *order) lose(m *machine, held int) {
 		o.w.fail("W4: %d operations are left anywhere, %d were persisted everywhere", held, o.safe)
 	}
 	first := o.entries[held]
+	for i, e := range o.entries[held:max(held, o.shown)] {
+		if i == 0 || e.version.View() != o.entries[held+i-1].version.View() {
+			o.mayLose(m, e.version.View())
+		}
+	}
+	o.shown = min(o.shown, held)
 	o.w.note(m.id, "lost", uint64(held), uint64(len(o.entries)))
 	o.cuts = append(o.cuts, held)
 	clear(o.last)
@@ -237,7 +264,7 @@ func (o *order) left(place, cuts int) int {
 
 // result checks what a call answered (W6).
 func (o *order) result(m *machine, id opID, kind errs.Kind, body []byte, t hlc.Timestamp, v ids.Version) {
-	if m.diverged {
+	if m.diverged || m.dying {
 		return
 	}
 	place, ok := o.place[id]

@@ -51,6 +51,10 @@ func (r *reads) now(m *machine, sub ids.Subgroup, reader index.Reader, floor int
 	if m.pos < floor {
 		r.w.fail("W7: node %d answers a read with %d operations, %d were over before it was asked", m.id, m.pos, floor)
 	}
+	if m.ringView < r.w.serving {
+		r.w.fail("W3: node %d answers a read of the present in view %d, view %d serves", m.id, m.ringView, r.w.serving)
+	}
+	r.w.serving = max(r.w.serving, m.ringView)
 	if m.diverged {
 		return // it was answered before a view without this machine began
 	}

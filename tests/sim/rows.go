@@ -61,6 +61,9 @@ func (r *rows) pushed(m *machine, v ids.ViewID, off int, words []uint64) {
 			r.w.fail("W5: word %d of node %d in view %d goes from %d to %d", i, m.id, v, row[i], word)
 		}
 	}
+	if row[l.Heartbeat()] == 0 && words[l.Heartbeat()] > 0 {
+		r.w.faults.reach(m, pointOpening, 0)
+	}
 	was := row[l.Persisted(0)]
 	copy(row, words)
 	if v == m.ringView && row[l.Wedged()] == 1 && !m.wedged {

@@ -51,6 +51,7 @@ func TestSim(t *testing.T) {
 	began := time.Now()
 	var mu sync.Mutex
 	var total counters
+	var points points
 	next, failures := *firstFlag, 0
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -68,6 +69,7 @@ func TestSim(t *testing.T) {
 				failed := w.run()
 				mu.Lock()
 				total.add(w.count)
+				points.add(&w.faults.points)
 				if failed != "" {
 					failures++
 					t.Error(report(w, failed))
@@ -78,11 +80,12 @@ func TestSim(t *testing.T) {
 	}
 	workers.Wait()
 	t.Log(summary(seeds, time.Since(began), total))
+	t.Logf("the change of views, and the trouble made in it:\n%s", &points)
 }
 
 func summary(seeds int, took time.Duration, c counters) string {
-	return fmt.Sprintf("%d seeds in %v: %.1f simulated hours, %d operations, %d calls over, %d reads, %d reads of the past, %d syncs, %d crashes (%d of them power failures), %d broken links, %d views, %d steps",
-		seeds, took.Round(time.Second), c.simulated.Hours(), c.ops, c.calls, c.reads, c.past, c.syncs, c.crashes, c.powerFailures, c.breaks, c.views, c.steps)
+	return fmt.Sprintf("%d seeds in %v: %.1f simulated hours, %d operations, %d calls over, %d reads, %d reads of the past, %d syncs, %d crashes (%d of them power failures), %d broken links, %d views (%d times a survivor could not reach the end), %d logs cut, %d steps",
+		seeds, took.Round(time.Second), c.simulated.Hours(), c.ops, c.calls, c.reads, c.past, c.syncs, c.crashes, c.powerFailures, c.breaks, c.views, c.shortened, c.cuts, c.steps)
 }
 
 // W10: the same seed gives the same run.

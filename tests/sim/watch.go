@@ -14,6 +14,9 @@ type watchedLog struct {
 }
 
 func (l *watchedLog) Append(recs []record.Record) ([]versionlog.LSN, error) {
+	if l.m.dying {
+		return nil, errDying
+	}
 	if !l.m.stalled { // else the places in the rings are overwritten
 		for _, r := range recs {
 			l.m.w.rows.delivers(l.m, r)
@@ -34,15 +37,24 @@ func (l *watchedLog) Append(recs []record.Record) ([]versionlog.LSN, error) {
 		l.m.w.note(l.m.id, "append", uint64(r.Header().Version), uint64(lsns[i]))
 		l.m.w.order.appended(l.m, r)
 	}
+	if l.m.wedged {
+		l.m.w.faults.reach(l.m, pointTrimmed, 0)
+	}
 	return lsns, nil
 }
 
 func (l *watchedLog) Sync() (versionlog.LSN, error) {
+	if l.m.dying {
+		return 0, errDying
+	}
 	pos := l.m.pos
 	lsn, err := l.Log.Sync()
 	l.m.w.note(l.m.id, "synced", uint64(lsn), b2u(err == nil))
 	if err == nil {
 		l.m.synced = max(l.m.synced, pos)
+		if l.m.wedged {
+			l.m.w.faults.reach(l.m, pointSynced, 0)
+		}
 	}
 	return lsn, err
 }
@@ -59,13 +71,34 @@ func (f *watchedFabric) Register(id fabric.RegionID, mem []byte) {
 		f.m.ringView, f.m.wedged = v, false
 		f.m.w.note(f.m.id, "view", uint64(v), 0)
 		f.m.w.faults.provoke()
+		f.m.w.faults.reach(f.m, pointActivated, 0)
 	}
 	f.Fabric.Register(id, mem)
 }
 
 func (f *watchedFabric) WriteWords(peer ids.NodeID, id fabric.RegionID, off int, words []uint64) {
+	if f.m.dying {
+		return
+	}
 	if v, ok := tableView(id); ok {
 		f.m.w.rows.pushed(f.m, v, off, words)
 	}
 	f.Fabric.WriteWords(peer, id, off, words)
+}
+
+func (f *watchedFabric) Write(peer ids.NodeID, id fabric.RegionID, off int, b []byte) {
+	if !f.m.dying {
+		f.Fabric.Write(peer, id, off, b)
+	}
+}
+
+// Send shows the faults where a change of views is: a machine may end after any of its messages.
+func (f *watchedFabric) Send(peer ids.NodeID, msg []byte) {
+	if f.m.dying {
+		return
+	}
+	f.Fabric.Send(peer, msg)
+	if at, ok := viewMessage(msg); ok {
+		f.m.w.faults.reach(f.m, at, peer)
+	}
 }

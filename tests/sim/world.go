@@ -23,7 +23,9 @@ type world struct {
 
 	machines       []*machine
 	nodes          []views.Peer
-	views          map[ids.ViewID]views.View // as they were installed
+	views          map[ids.ViewID]views.View    // as they were installed
+	trims          map[ids.ViewID][]*views.Trim // where they were to end
+	serving        ids.ViewID                   // the newest view that delivered anything or answered a read of the present
 	net            *sim.Network
 	clientsPerNode int
 	ringBytes      int
@@ -40,8 +42,8 @@ type world struct {
 
 // counters sum up a run.
 type counters struct {
-	steps, ops, calls, reads, past, syncs, crashes, powerFailures, views, breaks, cuts int
-	simulated                                                                          time.Duration
+	steps, ops, calls, reads, past, syncs, crashes, powerFailures, views, breaks, cuts, shortened int
+	simulated                                                                                     time.Duration
 }
 
 func (c *counters) add(o counters) {
@@ -56,6 +58,7 @@ func (c *counters) add(o counters) {
 	c.views += o.views
 	c.breaks += o.breaks
 	c.cuts += o.cuts
+	c.shortened += o.shortened
 	c.simulated += o.simulated
 }
 
@@ -84,12 +87,36 @@ func (w *world) note(node ids.NodeID, what string, a, b uint64) {
 	w.trace.add(happening{w.now(), node, what, a, b})
 }
 
-// newest returns the newest view that was installed anywhere.
-func (w *world) newest() (newest ids.ViewID) {
-	for v := range w.views {
-		newest = max(newest, v)
+// memories returns how many nodes can tell where a view ended: they were members of it in their present life, so they have
+// received whatever any member of it delivered; and no proposal was accepted of an end that they cannot reach, because
+// another survivor, who had received more, was the only one to be asked.
+func (w *world) memories(v ids.ViewID) (n int) {
+	view, rows := w.views[v], w.rows.view(v)
+	for rank, member := range view.Members {
+		m := w.machines[member.Node-1]
+		if m.node == nil || m.life != member.Incarnation {
+			continue
+		}
+		reaches := true
+		for _, trim := range w.trims[v] {
+			for r, upto := range trim.Upto[0] {
+				reaches = reaches && rows.rows[rank][rows.layout.Received(0, ids.Rank(r))] >= upto
+			}
+		}
+		if reaches {
+			n++
+		} else {
+			w.count.shortened++
+		}
 	}
-	return newest
+	return n
+}
+
+// accepted notes where a view is to end by a proposal that a node has accepted.
+func (w *world) accepted(d views.Durable) {
+	if p := d.Accepted; p != nil && p.Trim != nil {
+		w.trims[p.Base.ID] = append(w.trims[p.Base.ID], p.Trim)
+	}
 }
 
 // failure is what a referee says.
@@ -98,7 +125,7 @@ type failure struct{ text string }
 func (w *world) fail(format string, args ...any) { panic(failure{fmt.Sprintf(format, args...)}) }
 
 func newWorld(seed uint64) *world {
-	w := &world{seed: seed, views: map[ids.ViewID]views.View{}, rng: rand.New(rand.NewPCG(seed, 0xdf5))}
+	w := &world{seed: seed, views: map[ids.ViewID]views.View{}, trims: map[ids.ViewID][]*views.Trim{}, rng: rand.New(rand.NewPCG(seed, 0xdf5))}
 	size := pick(w.rng, 1, 3, 3, 3, 3, 3, 3, 5)
 	w.ringBytes = pick(w.rng, 16<<10, 16<<10, 64<<10, 64<<10, 256<<10, 256<<10, 256<<10, 2<<20)
 	w.segmentSize = max(versionlog.MinSegmentSize, int64(w.ringBytes/8))
