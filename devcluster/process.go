@@ -71,6 +71,7 @@ func (p *process) wait(limit time.Duration) bool {
 // How long a node may take to stop in order before it is killed, and to disappear after that.
 const (
 	stopPatience = 20 * time.Second
+	lastWord     = time.Second // after which a killed one does not end by itself
 	killPatience = 10 * time.Second
 )
 
@@ -92,6 +93,11 @@ func (n *Node) end(gently bool) (inOrder bool, err error) {
 		if !gently || !inOrder {
 			if err := p.signal(unix.SIGKILL); err != nil {
 				return false, err
+			}
+			if !p.wait(lastWord) {
+				// A thread of it waits in the kernel for a page that is locked until the node answers a read. Ending the
+				// connection ends both; that the mount is busy does not matter.
+				_ = unix.Unmount(n.Config.Mount, unix.MNT_FORCE|unix.UMOUNT_NOFOLLOW)
 			}
 			if !p.wait(killPatience) {
 				return false, errs.New(errs.Busy, "process %d of node %d does not end", p.pid, n.N)

@@ -73,7 +73,7 @@ func (ts times) String() string {
 		return "none"
 	}
 	s := slices.Sorted(slices.Values(ts))
-	at := func(p int) time.Duration { return s[(len(s)-1)*p/100].Round(100 * time.Microsecond) }
+	at := func(p int) time.Duration { return s[max(0, (len(s)*p+99)/100-1)].Round(100 * time.Microsecond) }
 	return fmt.Sprintf("p50 %v, p99 %v, least %v, most %v of %d", at(50), at(99), at(0), s[len(s)-1].Round(100*time.Microsecond), len(s))
 }
 

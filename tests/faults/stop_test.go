@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dfs/devcluster"
+	"dfs/node"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,7 +36,8 @@ const suspicion = 2 * time.Second
 // A node is stopped for any time and goes on: it serves nothing stale, its mount and the files open there go on (F3).
 func TestStoppedNode(t *testing.T) {
 	t.Parallel()
-	c, rng := start(t, devOptions), newRand(t)
+	// The files stay open, so only in strict mode others see a write when it has returned.
+	c, rng := start(t, devcluster.Options{Consistency: node.Strict}), newRand(t)
 	stops := []time.Duration{100 * time.Millisecond, 500 * time.Millisecond, 1400 * time.Millisecond, 1600 * time.Millisecond,
 		1900 * time.Millisecond, 2100 * time.Millisecond, 2500 * time.Millisecond, 6 * time.Second}
 	if *longStop {
