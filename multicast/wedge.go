@@ -28,10 +28,11 @@ func (g *Group) ReceivedVector(dst []uint64) []uint64 {
 }
 
 // Trim delivers, in order and all at once, what remains of a wedged group: the messages in slots below
-// trim[i] of the member at place i, where trim is the minimum of Received over all members that go on. Whether others
+// trim[i] of the member at place i, where trim is the minimum of Received over the members that agreed on it. Whether others
 // have received them does not matter any more; that the trim was agreed on and recorded before is the
-// caller's duty. The deliveries are valid until the next Step or Trim. It fails with errs.Corrupt if the trim is
-// not one of this group: not received here, or short of what was delivered (M12). A second Trim must be the
+// caller's duty. A member that was not asked may lack slots below the trim: it delivers up to the first of them, which
+// is a beginning of what the others deliver. The deliveries are valid until the next Step or Trim. It fails with errs.Corrupt if the trim is
+// not one of this group: short of what was delivered (M12). A second Trim must be the
 // same and delivers nothing.
 func (g *Group) Trim(trim []uint64) ([]Delivery, error) {
 	switch {
@@ -43,17 +44,21 @@ func (g *Group) Trim(trim []uint64) ([]Delivery, error) {
 		return nil, errs.New(errs.Corrupt, "trim %v for %d members", trim, len(g.members))
 	}
 	for i := range g.members {
-		if m := &g.members[i]; trim[i] > m.received || trim[i] < m.done {
-			return nil, errs.New(errs.Corrupt, "trim %v has %d slots of member %d; %d were received and %d passed here",
-				trim, trim[i], m.rank, m.received, m.done)
+		if m := &g.members[i]; trim[i] < m.done {
+			return nil, errs.New(errs.Corrupt, "trim %v has %d slots of member %d; %d were passed here", trim, trim[i], m.rank, m.done)
 		}
 	}
 	g.trimmed = slices.Clone(trim)
 	g.effects.Deliveries = g.effects.Deliveries[:0]
+	n, known := uint64(len(g.members)), uint64(none)
 	for i := range g.members {
-		g.members[i].stable, g.members[i].limit = trim[i], trim[i]
+		m := &g.members[i]
+		m.stable, m.limit = trim[i], trim[i]
+		if m.received < trim[i] {
+			known = min(known, m.received*n+uint64(i)) // the first that is not here
+		}
 	}
-	g.deliver(none, math.MaxInt)
+	g.deliver(known, math.MaxInt)
 	return g.effects.Deliveries, nil
 }
 

@@ -77,7 +77,7 @@ func (n *Node) carryOut(effects []views.Effect) {
 				return
 			}
 		case views.DeliverTrim:
-			if n.deliverTrim(e.Trim) && n.syncNow() {
+			if (e.Trim == nil || n.deliverTrim(e.Trim)) && n.syncNow() {
 				effects = append(effects, n.core.Finished(e.Number)...)
 				n.serveFetches()
 			}

@@ -117,7 +117,10 @@ func (c *cluster) do(n *node, effects []Effect) {
 			}
 			n.durable = d
 		case DeliverTrim:
-			c.deliverTrim(n, e.Trim)
+			if e.Trim != nil {
+				c.deliverTrim(n, e.Trim)
+			}
+			n.synced = len(n.log)
 			n.pending = append(n.pending, n.core.Finished(e.Number)...)
 		case Fetch, CatchUp:
 			n.fetching = &e
@@ -136,10 +139,10 @@ func (c *cluster) deliverTrim(n *node, trim *Trim) {
 	}
 	c.trims[trim.View] = trim
 	upto := int(trim.Upto[0][0])
-	if trim.View != n.view.ID || upto > n.received {
+	if trim.View != n.view.ID {
 		c.t.Fatalf("V3: node %d in view %d is to deliver %d of %d received in view %d", n.id, n.view.ID, upto, n.received, trim.View)
 	}
-	c.deliver(n, upto)
+	c.deliver(n, min(upto, n.received))
 	n.trimmed, n.synced = true, len(n.log)
 }
 

@@ -32,7 +32,8 @@ const (
 	Wedge
 	// Persist Durable before carrying out what follows.
 	Persist
-	// DeliverTrim: deliver Trim in the rings of the wedged view, sync the log, then call Finished(Number).
+	// DeliverTrim: deliver in the rings of the wedged view what is there of Trim, if it is not nil, in any case sync the
+	// log, then call Finished(Number).
 	DeliverTrim
 	// Fetch from To what the log lacks, sync it, then call Finished(Number). A later Fetch or CatchUp replaces it.
 	Fetch

@@ -150,28 +150,6 @@ func TestLostDisk(t *testing.T) {
 	c.settle()
 }
 
-// V3: a trim is covered by who has received all of it: of every group and of every sender.
-func TestCovered(t *testing.T) {
-	trim := &Trim{View: 1, Upto: [][]uint64{{2, 3}, {4, 5}}}
-	for _, test := range []struct {
-		received [][]uint64
-		want     bool
-	}{
-		{[][]uint64{{2, 3}, {4, 5}}, true},
-		{[][]uint64{{9, 9}, {9, 9}}, true},
-		{[][]uint64{{1, 3}, {4, 5}}, false},
-		{[][]uint64{{2, 2}, {4, 5}}, false},
-		{[][]uint64{{2, 3}, {3, 5}}, false},
-		{[][]uint64{{2, 3}, {4, 4}}, false},
-		{[][]uint64{{2, 3}}, false},
-		{[][]uint64{{2, 3}, {4}}, false},
-	} {
-		if got := trim.covered(test.received); got != test.want {
-			t.Errorf("V3: %v covers %v: %v", test.received, trim.Upto, got)
-		}
-	}
-}
-
 // V4: a promise is persisted before anyone learns of it, and no lower ballot is promised to after it.
 func TestPromise(t *testing.T) {
 	c := formed(t)

@@ -127,7 +127,7 @@ func (c *cluster) hash(fails int) uint64 {
 			fmt.Fprint(h, len(c.links[[2]int{int(n.id), int(o.id)}]), c.links[[2]int{int(n.id), int(o.id)}])
 		}
 		l := &core.lead
-		fmt.Fprint(h, l.ballot, l.basis, l.source, l.accepted, l.decided, l.ready, len(l.reports), l.proposal != nil)
+		fmt.Fprint(h, l.ballot, l.basis, l.accepted, l.decided, l.ready, len(l.reports), l.proposal != nil)
 		for _, s := range l.basis {
 			if r := l.reports[s.member.Node]; r != nil {
 				m := message{kind: promiseMsg, report: *r}

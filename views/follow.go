@@ -131,25 +131,24 @@ func (c *Core) onPropose(p *Proposal) {
 	c.send(p.Ballot.Node, message{kind: acceptedMsg, ballot: p.Ballot})
 }
 
-// onDecided brings the log to where the base view ends. It comes again when the log turns out to end before
-// another's.
+// onDecided brings the log to where the base view ends: first with what the own rings have, and, when the leader knows all
+// ends and this is not the last of them, from the source that it names.
 func (c *Core) onDecided(m message) {
-	if m.ballot != c.ballot || c.phase != accepted && c.phase != ready {
+	if m.ballot != c.ballot {
 		return
 	}
 	p := c.durable.Accepted
-	again := c.phase == ready
-	c.phase = finishing
 	number := p.Ballot.Number()
 	switch {
-	case !again && c.holds && c.durable.View.ID == p.Base.ID && p.Trim.covered(c.recv):
-		c.effect(Effect{Kind: DeliverTrim, Trim: p.Trim, Number: number})
-	case m.source == c.cfg.Self.Node:
-		c.finished()
-	case p.View.Rank(c.cfg.Self.Node) < 0:
-		c.phase = accepted // its log is of no use to the view, nor the view to it
-	default:
-		c.source = 0 // a Fetch takes the place of a CatchUp
+	case c.phase == accepted && m.source == 0:
+		e := Effect{Kind: DeliverTrim, Number: number}
+		if c.holds && c.durable.View.ID == p.Base.ID {
+			e.Trim = p.Trim
+		}
+		c.phase = finishing
+		c.effect(e)
+	case c.phase == ready && m.source != 0 && m.source != c.cfg.Self.Node:
+		c.phase, c.source = finishing, 0 // a Fetch takes the place of a CatchUp
 		c.effect(Effect{Kind: Fetch, To: m.source, Number: number})
 	}
 }

@@ -18,7 +18,6 @@ type leader struct {
 	basis    []state // of those that take part, as it was when the ballot began
 	reports  map[ids.NodeID]*report
 	proposal *Proposal
-	source   ids.NodeID
 	accepted map[ids.NodeID]bool
 	decided  bool
 	ready    map[ids.NodeID][]ids.Version
@@ -91,7 +90,7 @@ func (c *Core) onAnswer(from ids.NodeID, m message) {
 		if len(l.accepted) == len(l.basis) && !l.decided {
 			l.decided = true
 			for _, s := range l.basis {
-				c.send(s.member.Node, message{kind: decidedMsg, ballot: l.ballot, source: l.source})
+				c.send(s.member.Node, message{kind: decidedMsg, ballot: l.ballot})
 			}
 		}
 	case readyMsg:
@@ -109,14 +108,13 @@ func (c *Core) propose() {
 	if !base.decides(l.takesPart) || !c.remembers(&base) {
 		return // more nodes than this one knew of have to decide
 	}
+	if !slices.ContainsFunc(l.basis, func(s state) bool { return l.knows(s.member.Node, &base) }) {
+		return // nobody who is here knows how the base view ended
+	}
 	p := &Proposal{Base: base}
 	if chosen != nil {
 		p.View, p.Trim = chosen.View, chosen.Trim
-	}
-	if !c.chooseSource(p, chosen == nil) {
-		return // nobody who is here knows how the base view ended
-	}
-	if chosen == nil && !c.nextView(p) {
+	} else if p.Trim = l.leastReceived(&base); !c.nextView(p) {
 		return
 	}
 	p.Ballot = l.ballot
@@ -159,35 +157,22 @@ func (c *Core) base() (base View, chosen *Proposal) {
 	return base, chosen
 }
 
-// chooseSource decides whose log will be complete, and, for the first proposal after the base view, where that ends: at
-// the least that a survivor received. What any member delivered before was received by all, so it lies within. With
-// no survivor that received that much the longest log of a member is complete: nothing was persisted everywhere that
-// it lacks.
-func (c *Core) chooseSource(p *Proposal, first bool) bool {
-	l := &c.lead
-	var longest []ids.Version
-	var least *Trim
-	found := false
-	l.source = 0
+// knows reports whether a node's log has all that was persisted everywhere up to the end of the view before base, and what
+// it got of base: it was a member.
+func (l *leader) knows(node ids.NodeID, base *View) bool {
+	r := l.reports[node]
+	return r.view.ID == base.ID && (base.ID == 0 || base.Rank(node) >= 0)
+}
+
+// leastReceived returns where the base view ends if that was not decided before: at the least that a survivor received.
+// What any member delivered before was received by all, so it lies within. It is nil if nobody here has the rings.
+func (l *leader) leastReceived(base *View) (least *Trim) {
 	for _, s := range l.basis {
-		r := l.reports[s.member.Node]
-		if r.view.ID != p.Base.ID || p.Base.ID > 0 && p.Base.Rank(s.member.Node) < 0 {
-			continue
-		}
-		found = true
-		if r.survivor && (first || p.Trim.covered(r.received)) {
-			if least == nil {
-				l.source = s.member.Node
-			}
-			least = lower(least, p.Base.ID, r.received)
-		} else if least == nil && (l.source == 0 || slices.Compare(r.ends.End, longest) > 0) {
-			longest, l.source = r.ends.End, s.member.Node
+		if r := l.reports[s.member.Node]; r.survivor && l.knows(s.member.Node, base) {
+			least = lower(least, base.ID, r.received)
 		}
 	}
-	if first {
-		p.Trim = least
-	}
-	return found
+	return least
 }
 
 // lower returns the element-wise minimum of t and received.
@@ -255,22 +240,20 @@ func (c *Core) fill(v *View, base ids.ViewID) bool {
 	return false
 }
 
-// compareEnds commits once the logs of all members that are here end at the same place (V5); those whose log ends earlier
-// fetch the rest.
+// compareEnds commits once the logs of all members that are here end at the same place (V5). That is the longest log of
+// those who know: it has all that a survivor delivered, and with no survivor all that was persisted everywhere. The
+// others fetch what they lack.
 func (c *Core) compareEnds() {
 	l := &c.lead
+	if len(l.ready) < len(l.basis) {
+		return
+	}
 	var longest []ids.Version
 	source := ids.NodeID(0)
-	for _, m := range l.proposal.View.Members {
-		if !l.takesPart(m.Node) {
-			continue
-		}
-		end, ok := l.ready[m.Node]
-		if !ok {
-			return
-		}
-		if source == 0 || slices.Compare(end, longest) > 0 {
-			longest, source = end, m.Node
+	for _, s := range l.basis {
+		n := s.member.Node
+		if end := l.ready[n]; l.knows(n, &l.proposal.Base) && (source == 0 || slices.Compare(end, longest) > 0) {
+			longest, source = end, n
 		}
 	}
 	same := true

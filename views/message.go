@@ -28,7 +28,7 @@ type message struct {
 	ballot   Ballot // all but state, propose and installed
 	report   report // promise
 	proposal *Proposal
-	source   ids.NodeID    // decided: who has the whole log
+	source   ids.NodeID    // decided: who has the whole log, 0 to begin with
 	end      []ids.Version // ready
 	attempts []uint64      // commit: of each member by rank, the attempt that the ballot rested on, 0 for none
 	view     ids.ViewID    // installed

@@ -62,24 +62,6 @@ type Trim struct {
 	Upto [][]uint64
 }
 
-// covered reports whether there is a trim and received goes as far.
-func (t *Trim) covered(received [][]uint64) bool {
-	if t == nil || len(t.Upto) != len(received) {
-		return false
-	}
-	for g, row := range t.Upto {
-		if len(row) != len(received[g]) {
-			return false
-		}
-		for r, upto := range row {
-			if received[g][r] < upto {
-				return false
-			}
-		}
-	}
-	return true
-}
-
 // Ballot orders the attempts of all leaders to get a next view accepted, as in Paxos.
 type Ballot struct {
 	Round uint64

@@ -62,7 +62,7 @@ func newOrder(w *world) *order {
 
 // appended notes that machine m has r in its log, at the next place.
 func (o *order) appended(m *machine, r record.Record) {
-	if v := r.Header().Version.View(); v < o.over && (m.pos == len(o.entries) || !o.entries[m.pos].is(r)) {
+	if v := r.Header().Version.View(); o.lost(m.pos, r) {
 		if !m.wedged {
 			o.mayLose(m, v)
 		}
