@@ -17,6 +17,7 @@ type Pending struct {
 	order *order    // to be read, nil for a Sync
 	sub   ids.Subgroup
 	at    hlc.Timestamp // as of when, 0 for the present
+	now   hlc.Timestamp // the present, if there was nothing to wait for
 }
 
 // Ready reports whether Wait would not wait.
@@ -49,8 +50,10 @@ func (p *Pending) Wait(ctx context.Context) (index.Reader, error) {
 	switch {
 	case p.order == nil:
 		return nil, nil
+	case p.at == 0 && len(p.waits) > 0:
+		return p.n.cfg.Index.At(p.sub, p.waits[0].now), nil
 	case p.at == 0:
-		return p.n.cfg.Index.At(p.sub, p.order.timeNow()), nil
+		return p.n.cfg.Index.At(p.sub, p.now), nil
 	}
 	if err := p.n.answered(p.at); err != nil {
 		return nil, err
@@ -66,9 +69,14 @@ func (n *Node) AskNow(sub ids.Subgroup) (Pending, error) {
 	}
 	p := Pending{n: n, order: o, sub: sub}
 	if !n.leased() {
+		return p, p.on(&waiter{order: o, kind: waitLease})
+	}
+	if acked := o.acked.Load(); o.reached.Load() < acked {
+		return p, p.on(&waiter{order: o, kind: waitReached, until: acked})
+	}
+	p.now = o.timeNow()
+	if !n.leased() { // what was applied meanwhile may be for the next view to show
 		err = p.on(&waiter{order: o, kind: waitLease})
-	} else if acked := o.acked.Load(); o.reached.Load() < acked {
-		err = p.on(&waiter{order: o, kind: waitReached, until: acked})
 	}
 	return p, err
 }

@@ -178,6 +178,7 @@ func (n *Node) activate(view views.View) {
 		n.dropRegions(old)
 	}
 	n.fetching = nil
+	n.askAnew()
 	size := len(view.Members)
 	layout := sst.Layout{Members: size, Groups: len(n.orders)}
 	mem := fabric.Alloc(layout.Words() * 8)
@@ -218,6 +219,18 @@ func (n *Node) activate(view views.View) {
 	n.log.Info("view installed", "view", view.ID, "members", view.Members)
 	n.configured.Store(&view.Nodes)
 	n.cfg.OnView(view)
+}
+
+// askAnew has the reads of the present that wait for something of the last view wait for the next one: what they would show
+// now must not be seen before that is open.
+func (n *Node) askAnew() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, w := range n.waiters {
+		if w.kind == waitReached {
+			w.kind = waitLease
+		}
+	}
 }
 
 // keepUnsent keeps the own operations of the view that ends that were not delivered here. Those that were

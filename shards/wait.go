@@ -18,6 +18,7 @@ type waiter struct {
 	calls uint64        // waitPersisted: the last own operation meant
 	asked bool          // the other members were asked
 	done  chan struct{} // closed when it is over
+	now   hlc.Timestamp // what was applied then
 	err   error
 }
 
@@ -181,6 +182,7 @@ func (n *Node) serveWaiters() {
 	kept := n.waiters[:0]
 	for _, w := range n.waiters {
 		if n.overLocked(w) {
+			w.now = w.order.timeNow()
 			w.finish(nil)
 		} else {
 			kept = append(kept, w)

@@ -58,6 +58,8 @@ func (c *Core) proceed() {
 	}
 	if c.phase != seeking && c.leftOut() {
 		c.phase = seeking
+		c.attempt++ // a leader that waits for this node is to know
+		c.tell()
 	}
 	if c.phase == seeking {
 		c.catchUp()

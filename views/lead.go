@@ -245,8 +245,11 @@ func (c *Core) fill(v *View, base ids.ViewID) bool {
 // others fetch what they lack.
 func (c *Core) compareEnds() {
 	l := &c.lead
-	if len(l.ready) < len(l.basis) {
-		return
+	for _, s := range l.basis {
+		n := s.member.Node
+		if _, ok := l.ready[n]; !ok && (l.knows(n, &l.proposal.Base) || l.proposal.View.Rank(n) >= 0) {
+			return
+		}
 	}
 	var longest []ids.Version
 	source := ids.NodeID(0)

@@ -43,7 +43,7 @@ var membership = []mutant{
 
 	// The next view.
 	one("commit when one is ready", agreement, "views/lead.go",
-		"if len(l.ready) < len(l.basis) {", "if len(l.ready) == 0 {"),
+		"!ok && (l.knows(n, &l.proposal.Base) || l.proposal.View.Rank(n) >= 0) {", "!ok && len(l.ready) == 0 {"),
 	one("open before the others have installed", agreement, "views/follow.go",
 		"j.instance != m.Incarnation {\n\t\t\treturn", "j.instance != m.Incarnation {\n\t\t\tcontinue"),
 	one("who catches up is a member without the rest", agreement, "views/follow.go",

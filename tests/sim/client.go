@@ -231,7 +231,7 @@ func (c *client) past(sub ids.Subgroup, t hlc.Timestamp) {
 	}
 	m.await("past", p.Ready, func() {
 		reader, err := p.Wait(context.Background())
-		if err != nil && m.badFiles {
+		if err != nil && (m.badFiles || m.dying) {
 			c.later() // it could not be remembered what was answered
 			return
 		}
