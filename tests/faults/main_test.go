@@ -155,7 +155,7 @@ func (c *cluster) awaitMembers(n, members int) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		s, err := control.GetStatus(ctx, c.Nodes[n-1].Config.Data)
-		return err == nil && len(s.Members) == members
+		return err == nil && len(s.Members) == members && s.Phase == control.Serving
 	})
 }
 
