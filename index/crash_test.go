@@ -29,8 +29,8 @@ func openSmall(t testing.TB, fs vfs.FS, beforeFlush func() error) KV {
 func commitNumbered(t *testing.T, x *Index, m model, rng *rand.Rand, n int) {
 	t.Helper()
 	at := hlc.Timestamp(10 * n)
-	randomWrites(t, x, m, rng, at)
 	tx := x.Begin()
+	randomTx(t, tx, m, rng, at)
 	tx.SetMeta("number", strconv.AppendInt(nil, int64(n), 10))
 	tx.Writer(7, at).Put(fmt.Appendf(nil, "filler %d", n%50), []byte(strings.Repeat("x", 2000)))
 	if err := tx.Commit(); err != nil {
@@ -94,8 +94,6 @@ func checkCrash(t *testing.T, fs *vfs.MemFS, snapshots []model, flushed, committ
 		}
 		rng := rand.New(rand.NewPCG(seed, 2))
 		for range 10 {
-			// The newest of the numbered transaction and, as random writes come before it, of those of the
-			// next: a prefix may end between the two. Below its timestamp all is known.
 			sub, at := randomSub(rng), hlc.Timestamp(rng.Int64N(int64(10*n)+10))
 			snapshots[n].check(t, x.At(sub, at), rng, sub, at)
 		}

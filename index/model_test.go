@@ -190,6 +190,16 @@ func stores(t *testing.T, test func(t *testing.T, kv KV)) {
 func randomWrites(t *testing.T, x *Index, m model, rng *rand.Rand, now hlc.Timestamp) hlc.Timestamp {
 	t.Helper()
 	tx := x.Begin()
+	now = randomTx(t, tx, m, rng, now)
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	return now
+}
+
+// randomTx is randomWrites in a Tx of the caller, at timestamps of now to now+8.
+func randomTx(t *testing.T, tx *Tx, m model, rng *rand.Rand, now hlc.Timestamp) hlc.Timestamp {
+	t.Helper()
 	for range 1 + rng.IntN(4) {
 		now += hlc.Timestamp(rng.IntN(3)) // writers of other subgroups may share a timestamp
 		sub := randomSub(rng)
@@ -208,9 +218,6 @@ func randomWrites(t *testing.T, x *Index, m model, rng *rand.Rand, now hlc.Times
 		if rng.IntN(8) == 0 {
 			deleteInScan(t, w, m, sub, now)
 		}
-	}
-	if err := tx.Commit(); err != nil {
-		t.Fatal(err)
 	}
 	return now
 }
