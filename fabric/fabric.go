@@ -23,6 +23,26 @@ type Events struct {
 	Drained func()
 }
 
+// WithDefaults returns events in which every function can be called.
+func (e Events) WithDefaults() Events {
+	if e.Up == nil {
+		e.Up = func(ids.NodeID) {}
+	}
+	if e.Down == nil {
+		e.Down = func(ids.NodeID, error) {}
+	}
+	if e.Message == nil {
+		e.Message = func(ids.NodeID, []byte) {}
+	}
+	if e.Wake == nil {
+		e.Wake = func() {}
+	}
+	if e.Drained == nil {
+		e.Drained = e.Wake
+	}
+	return e
+}
+
 // Fabric connects a node to its peers.
 type Fabric interface {
 	// Register lets peers write into mem, whose address must be a multiple of 64. The id must not be

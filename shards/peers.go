@@ -47,6 +47,7 @@ func (n *Node) tick() {
 			n.fab.Sever(p, errs.New(errs.Unavailable, "no sign of life of node %d for %v", p, n.cfg.SuspectAfter))
 		}
 	}
+	maps.DeleteFunc(n.peers.granted, func(_ views.Member, heard time.Duration) bool { return now > heard+n.cfg.LeaseFor })
 	n.carryOut(n.core.Tick(now))
 	n.despair(now)
 	n.serveFetches()
@@ -75,6 +76,10 @@ func (n *Node) despair(now time.Duration) {
 			call.finish(Result{}, err)
 		}
 	}
+	for _, h := range n.held {
+		h.call.finish(Result{}, err)
+	}
+	n.held = nil
 	for _, w := range n.waiters {
 		w.finish(err)
 	}

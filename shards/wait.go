@@ -79,8 +79,8 @@ func (n *Node) NowReady() bool {
 }
 
 // Now returns the newest state of a subgroup, after everything that this node had acknowledged when it
-// was called was applied here, while no view without this node can have begun (G2). What was delivered anywhere was acknowledged here before, so no
-// read anywhere is newer. errs.Interrupted if ctx ends first.
+// was called was applied here, while no view without this node can have begun (G2). What was delivered
+// anywhere was acknowledged here before, so no read anywhere is newer. errs.Interrupted if ctx ends first.
 func (n *Node) Now(ctx context.Context, sub ids.Subgroup) (index.Reader, error) {
 	p, err := n.AskNow(sub)
 	if err != nil {

@@ -88,22 +88,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.RetryMax, time.Second)
 	setDefault(&c.DeadAfter, 10*time.Second)
 	setDefault(&c.MaxQueued, 256<<20)
-	e := &c.Events
-	if e.Up == nil {
-		e.Up = func(ids.NodeID) {}
-	}
-	if e.Down == nil {
-		e.Down = func(ids.NodeID, error) {}
-	}
-	if e.Message == nil {
-		e.Message = func(ids.NodeID, []byte) {}
-	}
-	if e.Wake == nil {
-		e.Wake = func() {}
-	}
-	if e.Drained == nil {
-		e.Drained = e.Wake
-	}
+	c.Events = c.Events.WithDefaults()
 	return c
 }
 

@@ -84,22 +84,7 @@ func (c Config) withDefaults() Config {
 	if c.find == nil {
 		c.find = findDevice
 	}
-	e := &c.TCP.Events
-	if e.Up == nil {
-		e.Up = func(ids.NodeID) {}
-	}
-	if e.Down == nil {
-		e.Down = func(ids.NodeID, error) {}
-	}
-	if e.Message == nil {
-		e.Message = func(ids.NodeID, []byte) {}
-	}
-	if e.Wake == nil {
-		e.Wake = func() {}
-	}
-	if e.Drained == nil {
-		e.Drained = e.Wake
-	}
+	c.TCP.Events = c.TCP.Events.WithDefaults()
 	return c
 }
 

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"dfs/tests/program"
 )
 
 var binary string
@@ -20,25 +22,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(runAll(m))
-}
-
-func runAll(m *testing.M) int {
-	binary = os.Getenv("DFS_BINARY")
-	if binary == "" {
-		dir, err := os.MkdirTemp("", "dfs")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "dfs")
-		if out, err := exec.Command("go", "build", "-o", binary, "dfs/cmd/dfs").CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
-			return 1
-		}
-	}
-	return m.Run()
+	os.Exit(program.Run(func(path string) int { binary = path; return m.Run() }))
 }
 
 // cluster is a running cluster of three nodes.

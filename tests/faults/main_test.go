@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 
 	"dfs/control"
 	"dfs/devcluster"
+	"dfs/tests/program"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,25 +35,7 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	flag.Parse()
-	os.Exit(runAll(m))
-}
-
-func runAll(m *testing.M) int {
-	binary = os.Getenv("DFS_BINARY")
-	if binary == "" {
-		dir, err := os.MkdirTemp("", "dfs")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "dfs")
-		if out, err := exec.Command("go", "build", "-o", binary, "dfs/cmd/dfs").CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
-			return 1
-		}
-	}
-	return m.Run()
+	os.Exit(program.Run(func(path string) int { binary = path; return m.Run() }))
 }
 
 // patience is how long anything may take that must happen at last, on a busy machine.

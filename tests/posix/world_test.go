@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"dfs/tests/program"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -72,11 +74,8 @@ func (c *theCluster) begin() error {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
-	if c.binary = os.Getenv("DFS_BINARY"); c.binary == "" {
-		c.binary = filepath.Join(dir, "dfs")
-		if out, err := exec.Command("go", "build", "-o", c.binary, "dfs/cmd/dfs").CombinedOutput(); err != nil {
-			return fmt.Errorf("%s%w", out, err)
-		}
+	if c.binary, err = program.Path(dir); err != nil {
+		return err
 	}
 	if err := c.startGuard(); err != nil {
 		return err
