@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// Path returns the program that the environment variable DFS_BINARY names, or builds one in dir.
+// Path returns the program that DFS_BINARY names, or builds one in dir (TP1).
 func Path(dir string) (string, error) {
 	if path := os.Getenv("DFS_BINARY"); path != "" {
 		return path, nil
