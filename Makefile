@@ -62,14 +62,14 @@ race: prepare-race ## tests of the packages with goroutines under the race detec
 	CGO_ENABLED=1 go test -race -short -timeout 15m $(CONCURRENT)
 
 cluster: build ## tests of real clusters with real mounts, and of nodes killed, stopped and cut off
-	@scripts/prepare fuse git
+	@scripts/prepare fuse git net
 	DFS_BINARY=$(CURDIR)/bin/dfs go test -timeout 9m ./tests/cluster/... ./tests/faults
 
 # Suites of others, if they are on the machine.
 SUITES := $(if $(PJDFSTEST),-pjdfstest=$(abspath $(PJDFSTEST))) $(if $(LTP),-ltp=$(abspath $(LTP))) $(if $(XFSTESTS),-xfstests=$(abspath $(XFSTESTS)))
 
 posix: build ## what programs may rely on, at three mounts; also PJDFSTEST=dir LTP=dir XFSTESTS=dir
-	@scripts/prepare fuse
+	@scripts/prepare fuse git programs
 	DFS_BINARY=$(CURDIR)/bin/dfs go test -timeout 9m ./tests/posix
 	$(if $(strip $(SUITES)),DFS_BINARY=$(CURDIR)/bin/dfs go test -v -timeout 240m -run '^Test(Pjdfstest|LTP|Xfstests)$$' ./tests/posix -args $(SUITES))
 

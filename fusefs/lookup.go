@@ -104,7 +104,7 @@ func (f *filesystem) entryOf(ctx context.Context, ino ids.Ino, inode *namespace.
 // pastEntry fills the reply for a node of the past, and counts the kernel's reference.
 func (f *filesystem) pastEntry(ctx context.Context, key nodeKey, out *fuse.EntryOut) error {
 	n := f.nodes.ref(key)
-	if err := f.attr(ctx, n, &out.Attr); err != nil {
+	if _, err := f.attr(ctx, n, &out.Attr); err != nil {
 		f.nodes.forget(uint64(n.id), 1)
 		return err
 	}
@@ -134,23 +134,24 @@ func (f *filesystem) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fu
 	if n.sort == sortPast {
 		out.SetTimeout(pastValid)
 	}
-	return f.fail("getattr", f.attr(ctx, n, &out.Attr))
+	_, err = f.attr(ctx, n, &out.Attr)
+	return f.fail("getattr", err)
 }
 
-// attr fills the attributes of any node.
-func (f *filesystem) attr(ctx context.Context, n *node, out *fuse.Attr) error {
+// attr fills the attributes of any node. It returns when the node was made, in unix nanoseconds, or 0 if it never was.
+func (f *filesystem) attr(ctx context.Context, n *node, out *fuse.Attr) (born int64, err error) {
 	if n.sort == sortHistory || n.sort == sortTrail {
-		return f.virtualAttr(ctx, n, out)
+		return 0, f.virtualAttr(ctx, n, out)
 	}
 	r, err := f.names(ctx, n)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	inode, err := namespace.Stat(r, n.ino)
 	if err != nil {
-		return gone(n, err)
+		return 0, gone(n, err)
 	}
-	return f.fillAttr(ctx, n, &inode, out)
+	return inode.Btime, f.fillAttr(ctx, n, &inode, out)
 }
 
 // gone turns the absence of an inode that the kernel has in hand into ESTALE.

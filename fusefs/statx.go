@@ -1,12 +1,8 @@
 package fusefs
 
 import (
-	"context"
-
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
-
-	"dfs/namespace"
 )
 
 // Statx is statx(2) of a program that wants to know when a file was made; for everything else the kernel asks GetAttr.
@@ -20,33 +16,17 @@ func (f *filesystem) Statx(cancel <-chan struct{}, in *fuse.StatxIn, out *fuse.S
 	if n.sort == sortPast {
 		out.SetTimeout(pastValid)
 	}
-	return f.fail("statx", f.statx(ctx, n, &out.Statx))
-}
-
-func (f *filesystem) statx(ctx context.Context, n *node, out *fuse.Statx) error {
 	var a fuse.Attr
-	if n.sort == sortHistory || n.sort == sortTrail {
-		if err := f.virtualAttr(ctx, n, &a); err != nil {
-			return err
-		}
-		fillStatx(&a, out)
-		return nil
-	}
-	r, err := f.names(ctx, n)
+	born, err := f.attr(ctx, n, &a)
 	if err != nil {
-		return err
+		return f.fail("statx", err)
 	}
-	inode, err := namespace.Stat(r, n.ino)
-	if err != nil {
-		return gone(n, err)
+	fillStatx(&a, &out.Statx)
+	if born != 0 {
+		out.Mask |= unix.STATX_BTIME
+		out.Btime.Sec, out.Btime.Nsec = split(born)
 	}
-	if err := f.fillAttr(ctx, n, &inode, &a); err != nil {
-		return err
-	}
-	fillStatx(&a, out)
-	out.Mask |= unix.STATX_BTIME
-	out.Btime.Sec, out.Btime.Nsec = split(inode.Btime)
-	return nil
+	return fuse.OK
 }
 
 // fillStatx tells attributes in the form of statx(2).
