@@ -25,6 +25,7 @@ type caller struct {
 	f       *filesystem
 	signal  <-chan struct{} // closed by the first signal
 	thread  uint32
+	unique  uint64                   // the kernel's number of the request
 	patient atomic.Pointer[patience] // after the first signal
 }
 
@@ -35,7 +36,7 @@ type patience struct {
 }
 
 func (f *filesystem) caller(signal <-chan struct{}, h *fuse.InHeader) *caller {
-	return &caller{f: f, signal: signal, thread: h.Pid}
+	return &caller{f: f, signal: signal, thread: h.Pid, unique: h.Unique}
 }
 
 // end releases what the context needed.

@@ -14,7 +14,8 @@
 // is submitted and answered; its result is taken when it comes, and whatever asks for the file's contents or
 // attributes here waits for the file's pending writes first. The kernel is given no time to keep live entries and
 // attributes, and it asks for the attributes before it reads pages that it has (AUTO_INVAL_DATA), so reads are as
-// new as the Store's. Mapped pages are invalidated a moment after another node's change was delivered.
+// new as the Store's; where the kernel may ignore what it asked for, it is told to forget the pages first (asking.go).
+// Mapped pages are invalidated a moment after another node's change was delivered.
 //
 // Permissions are checked by the kernel (default_permissions). Locks of files are held by the namespace, for all nodes;
 // who waits for one waits there (locks.go). The kernel keeps locks of directories to itself: those hold on one node.
@@ -64,8 +65,10 @@
 //	U11  the kernel never finds by one number a directory at another place than where it has it.
 //
 // Locks: nodeTable.mu, handleTable.mu, handle.mu, writes.mu, dirStream.mu, loop.mu, lockers.mu and those of lockTable,
-// reaper, forgetter, moments and limiter. dirStream.mu is held while the Store is asked and may be held around nodeTable.mu; writes.mu
-// may be held around handle.mu; no other two are held together, and none while waiting for the Store or the kernel.
+// asking, reaper, forgetter, moments and limiter. dirStream.mu is held while the Store is asked and may be held around
+// nodeTable.mu; writes.mu may be held around handle.mu; no other two are held together, and none while waiting for the
+// Store or the kernel. Only asking.telling is held meanwhile, and around others: neither a reader of requests nor READ or
+// WRITE wait for it.
 //
 // A node has one Server at a time: mounting releases what the node had open before. Its owner calls Unmount and Wait
 // before it closes the Store. The process that serves a mount must not map or execute files of it.

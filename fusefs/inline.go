@@ -32,7 +32,15 @@ func (f *filesystem) inline(h header, request []byte) bool {
 		return false
 	}
 	n := f.nodes.find(h.node)
-	return n != nil && n.live() && n.writes.quiet() && f.store.NowReady()
+	if n == nil || !n.live() || !n.writes.quiet() || !f.store.NowReady() {
+		return false
+	}
+	if h.opcode == opGetattr || h.opcode == opStatx {
+		// Asked last: what NowReady vouches for is noted. The kernel may have to be told to forget pages first.
+		_, noted := f.forget.noted(n.ino)
+		return !noted
+	}
+	return true
 }
 
 // untouched says that nothing was written through the handle of a FLUSH or RELEASE since its last close mark, and that

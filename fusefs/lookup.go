@@ -93,7 +93,7 @@ func (f *filesystem) entryOf(ctx context.Context, ino ids.Ino, inode *namespace.
 	} else {
 		n = f.nodes.ref(nodeKey{ino: ino})
 	}
-	if err := f.fillAttr(ctx, n, inode, &out.Attr); err != nil {
+	if err := f.fillAttr(ctx, n, inode, &out.Attr, false); err != nil {
 		f.nodes.forget(uint64(n.id), 1)
 		return err
 	}
@@ -151,7 +151,7 @@ func (f *filesystem) attr(ctx context.Context, n *node, out *fuse.Attr) (born in
 	if err != nil {
 		return 0, gone(n, err)
 	}
-	return inode.Btime, f.fillAttr(ctx, n, &inode, out)
+	return inode.Btime, f.fillAttr(ctx, n, &inode, out, true)
 }
 
 // gone turns the absence of an inode that the kernel has in hand into ESTALE.
@@ -169,12 +169,19 @@ const blockSize = 128 << 10
 const directorySize = 4096
 
 // fillAttr puts the attributes of an inode together from the namespace's part and, for a regular file, that of
-// its data shard.
-func (f *filesystem) fillAttr(ctx context.Context, n *node, inode *namespace.Inode, out *fuse.Attr) error {
+// its data shard. Reads says that the kernel may be asking in order to read pages that it has.
+func (f *filesystem) fillAttr(ctx context.Context, n *node, inode *namespace.Inode, out *fuse.Attr, reads bool) error {
+	if inode.Type() != namespace.Regular {
+		return f.attrOf(ctx, n, inode, out)
+	}
 	before := f.forget.ask(n)
 	err := f.attrOf(ctx, n, inode, out)
-	f.forget.told(n, before, join(out.Mtime, out.Mtimensec), err == nil)
-	return err
+	if err != nil {
+		f.forget.told(ctx, n, before, nil, reads)
+		return err
+	}
+	f.forget.told(ctx, n, before, out, reads)
+	return nil
 }
 
 // attrOf is fillAttr without a note that the kernel is told.

@@ -98,6 +98,14 @@ func (l *loop) leaveLocked(p *place) {
 	l.vacant = append(l.vacant, p)
 }
 
+// isApart says that a request is being answered apart.
+func (l *loop) isApart(unique uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, apart := l.apart[unique]
+	return apart
+}
+
 // rejoin makes the caller, who has answered a request apart, a reader again if there is a place.
 func (l *loop) rejoin(unique uint64) *place {
 	l.mu.Lock()

@@ -27,5 +27,6 @@ const (
 	opLseek        = 46
 	opStatx        = 52
 	noteInvalInode = 2 // FUSE_NOTIFY_INVAL_INODE
+	noteStore      = 4 // FUSE_NOTIFY_STORE
 	notePrune      = 9 // FUSE_NOTIFY_PRUNE
 )

@@ -55,6 +55,7 @@ func Mount(cfg Config) (*Server, error) {
 	}
 	s.loop = newLoop(fd, fuse.NewProtocolServer(s.f, s.options()))
 	s.loop.inline = s.f.inline
+	s.f.forget.put, s.f.forget.apart = s.putPage, s.loop.isApart
 	s.loop.log = s.f.limited.warn
 	s.loop.start()
 	s.background(ctx, s.f.reaper.run)
@@ -177,8 +178,20 @@ func (s *Server) pruneNodes(inos []ids.Ino) {
 	_, _ = unix.Write(s.fd, msg)
 }
 
-// invalidate makes the kernel forget a file's pages and attributes. It must not be called from a goroutine that
-// serves requests: the kernel may wait for a page whose READ is not answered yet.
+// putPage gives the kernel contents of a file for its pages. The file is at least as long as that, for the kernel.
+func (s *Server) putPage(ino ids.Ino, at int64, b []byte) error {
+	msg := make([]byte, outHeaderSize+24, outHeaderSize+24+len(b))
+	binary.NativeEndian.PutUint32(msg[0:], uint32(cap(msg)))
+	binary.NativeEndian.PutUint32(msg[4:], noteStore)
+	binary.NativeEndian.PutUint64(msg[outHeaderSize:], uint64(ino))
+	binary.NativeEndian.PutUint64(msg[outHeaderSize+8:], uint64(at))
+	binary.NativeEndian.PutUint32(msg[outHeaderSize+16:], uint32(len(b)))
+	_, err := unix.Write(s.fd, append(msg, b...))
+	return err
+}
+
+// invalidate makes the kernel forget a file's pages and attributes. It must not be called by a reader of requests, but
+// only by who answers one apart: the kernel may wait for a page whose READ is not answered yet.
 func (s *Server) invalidate(ino ids.Ino) error {
 	var msg [outHeaderSize + 24]byte
 	binary.NativeEndian.PutUint32(msg[0:], uint32(len(msg)))

@@ -30,6 +30,12 @@ var calls = map[string]func(r *request, out *reply) error{
 		}
 		return nil
 	},
+	"crowd": func(r *request, out *reply) error {
+		if err := crowd(r.Path, r.Path2, int(r.A)); err != nil {
+			out.Data = []byte(err.Error())
+		}
+		return nil
+	},
 	"coherence": func(r *request, out *reply) error {
 		if err := coherence(strings.Split(r.Path, "\n"), int(r.A)); err != nil {
 			out.Data = []byte(err.Error())
