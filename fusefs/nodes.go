@@ -77,12 +77,15 @@ type nodeTable struct {
 	next  nodeID
 	// released remembers which orphans this node has told the others that it will not open again.
 	released map[ids.Ino]struct{}
+	makes    map[uint64]struct{} // requests under way that make a file and open it, by number
+	lastMake uint64
+	deferred bool // an orphan was not released because of one of them
 }
 
 func newNodeTable() *nodeTable {
 	t := &nodeTable{
 		live: map[ids.Ino]*node{}, older: map[ids.Ino][]*node{}, other: map[nodeID]*node{}, byKey: map[nodeKey]*node{},
-		next: pastBit, released: map[ids.Ino]struct{}{},
+		next: pastBit, released: map[ids.Ino]struct{}{}, makes: map[uint64]struct{}{},
 	}
 	root := t.add(nodeKey{ino: ids.RootIno})
 	root.lookups = 1 // the kernel never looks it up
@@ -251,13 +254,45 @@ func (t *nodeTable) dropIfUnused(n *node) bool {
 	return true
 }
 
-// release says whether an orphan may be released: it is not open here, and from now on cannot be opened.
-// While the kernel still knows it, it is held as well unless force is set.
-func (t *nodeTable) release(ino ids.Ino, force bool) bool {
+// making notes that a file is about to be made and opened here. Until made is called nobody knows its number, though it
+// may be an orphan already: it has no name, or somebody else removes it. Made says whether an orphan may be released now
+// that could not before.
+func (t *nodeTable) making() (made func() bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lastMake++
+	number := t.lastMake
+	t.makes[number] = struct{}{}
+	return func() bool {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.makes, number)
+		was := t.deferred
+		t.deferred = false
+		return was
+	}
+}
+
+// newestMake returns the number of the last request that makes a file: of an orphan that is there now, no later one is.
+func (t *nodeTable) newestMake() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.lastMake
+}
+
+// release says whether an orphan may be released: it is not open here, and from now on cannot be opened. It was made by
+// a request up to the given number, if here. While the kernel still knows it, it is held as well unless force is set.
+func (t *nodeTable) release(ino ids.Ino, madeBy uint64, force bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, n := range t.nodesOf(ino) {
 		if n.opens > 0 || n.lookups > 0 && !force {
+			return false
+		}
+	}
+	for number := range t.makes {
+		if number <= madeBy {
+			t.deferred = true
 			return false
 		}
 	}

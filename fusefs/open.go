@@ -18,6 +18,7 @@ func writing(flags uint32) bool { return flags&syscall.O_ACCMODE != syscall.O_RD
 
 // Create is open(2) with O_CREAT of a name that the kernel did not find.
 func (f *filesystem) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
+	defer f.making()()
 	op := namespace.Create{Name: name, Mode: in.Mode&namespace.ModePerm | syscall.S_IFREG, Umask: in.Umask}
 	err := f.make(cancel, &in.InHeader, op, &out.EntryOut)
 	if errs.KindOf(err) == errs.Exists && in.Flags&syscall.O_EXCL == 0 {
@@ -33,6 +34,7 @@ func (f *filesystem) Create(cancel <-chan struct{}, in *fuse.CreateIn, name stri
 
 // Tmpfile is open(2) with O_TMPFILE: a file without a name.
 func (f *filesystem) Tmpfile(cancel <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
+	defer f.making()()
 	if err := f.tmpfile(cancel, in, &out.EntryOut); err != nil {
 		return f.fail("tmpfile", err)
 	}
@@ -57,6 +59,16 @@ func (f *filesystem) tmpfile(cancel <-chan struct{}, in *fuse.CreateIn, out *fus
 		return err
 	}
 	return f.entryOf(ctx, made.Ino, &made.Inode, spot{}, out)
+}
+
+// making keeps the reaper from a file that is made and opened, until the function that it returns is called (U9).
+func (f *filesystem) making() (made func()) {
+	end := f.nodes.making()
+	return func() {
+		if end() {
+			f.reaper.poke()
+		}
+	}
 }
 
 // openMade gives out the handle of a file that was just made.

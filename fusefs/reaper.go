@@ -23,7 +23,13 @@ type reaper struct {
 	held   map[ids.Ino]struct{}      // orphans that are open here, or that the kernel knows
 
 	// Used by run alone.
-	firstSeen map[ids.Ino]time.Time
+	firstSeen map[ids.Ino]sighting
+}
+
+// sighting is when an orphan was seen first.
+type sighting struct {
+	at    time.Time
+	makes uint64 // the last request that made a file until then
 }
 
 const (
@@ -38,7 +44,7 @@ const (
 )
 
 func newReaper(f *filesystem) *reaper {
-	return &reaper{f: f, wake: make(chan struct{}, 1), shards: map[ids.Subgroup]struct{}{}, firstSeen: map[ids.Ino]time.Time{}}
+	return &reaper{f: f, wake: make(chan struct{}, 1), shards: map[ids.Subgroup]struct{}{}, firstSeen: map[ids.Ino]sighting{}}
 }
 
 // poke has the reaper look for orphans soon. It never blocks.
@@ -127,22 +133,22 @@ func (r *reaper) reap(ctx context.Context) error {
 	}
 	self, members := r.f.store.Self(), r.f.store.Members()
 	first := len(members) > 0 && members[0] == self // does what one member must do
-	seen := map[ids.Ino]time.Time{}
+	seen, makes := map[ids.Ino]sighting{}, r.f.nodes.newestMake()
 	var release, held []ids.Ino
 	var left []namespace.Gone
 	namespace.Orphans(state, 0, func(ino ids.Ino, o namespace.Orphan) bool {
 		since, known := r.firstSeen[ino]
 		if !known {
-			since = time.Now()
+			since = sighting{at: time.Now(), makes: makes}
 		}
 		seen[ino] = since
-		old := time.Since(since) > holdKnown
+		old := time.Since(since.at) > holdKnown
 		switch {
 		case o.Gone && first && known:
 			left = append(left, namespace.Gone{Ino: ino, Type: namespace.Regular})
 		case o.Gone:
 		case !slices.Contains(o.Released, self):
-			if r.f.nodes.release(ino, old) {
+			if r.f.nodes.release(ino, since.makes, old) {
 				release = append(release, ino)
 			} else {
 				held = append(held, ino)
@@ -182,7 +188,7 @@ func (r *reaper) hold(inos []ids.Ino) (closed []ids.Ino) {
 	r.mu.Unlock()
 	var kept []ids.Ino
 	for _, ino := range inos {
-		if r.f.nodes.release(ino, false) {
+		if r.f.nodes.release(ino, r.firstSeen[ino].makes, false) {
 			closed = append(closed, ino)
 		} else {
 			kept = append(kept, ino)

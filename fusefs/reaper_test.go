@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -73,10 +75,10 @@ func TestReaperWaitsForHandles(t *testing.T) {
 	again, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 	must(t, err) // it is not released yet
 	must(t, again.Close())
-	if !m.f.nodes.release(999, false) || !m.f.nodes.isReleased(999) {
+	if !m.f.nodes.release(999, 0, false) || !m.f.nodes.isReleased(999) {
 		t.Error("U9: an inode that nobody knows cannot be released")
 	}
-	if m.f.nodes.release(ino, true) {
+	if m.f.nodes.release(ino, 0, true) {
 		t.Error("U9: an open inode was released")
 	}
 	must(t, f.Close())
@@ -97,4 +99,38 @@ func TestGarbageIsSwept(t *testing.T) {
 	must(t, f.Truncate(0))
 	sub := m.store.DataShard(ids.Ino(stat0(t, f)))
 	eventually(t, "the garbage is swept", func() bool { return !objects.Garbage(m.store.index.At(sub, hlc.Latest)) })
+}
+
+// U9: a file without a name is not released between its being made and its being opened.
+func TestReaperSparesWhatIsMade(t *testing.T) {
+	m := mount(t)
+	var stop atomic.Bool
+	var all sync.WaitGroup
+	all.Go(func() {
+		for r := newReaper(m.f); !stop.Load(); {
+			_, _ = m.store.submit(fakeOther, ids.Namespace, namespace.Unlink{Parent: ids.RootIno, Name: "f"}.Encode()).Wait(t.Context())
+			if err := r.reap(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	defer all.Wait()
+	defer stop.Store(true)
+	for i := range 1000 {
+		fd, err := unix.Open(m.dir, unix.O_TMPFILE|unix.O_RDWR, 0o600)
+		must(t, err)
+		if i%2 == 1 {
+			unix.Close(fd)
+			fd, err = unix.Open(filepath.Join(m.dir, "f"), unix.O_CREAT|unix.O_RDWR, 0o600)
+			must(t, err)
+		}
+		if _, err := unix.Pwrite(fd, []byte("x"), 0); err != nil {
+			t.Errorf("U9: file %d: %v", i, err)
+		}
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil || st.Size != 1 {
+			t.Errorf("U9: file %d: %d bytes, %v", i, st.Size, err)
+		}
+		unix.Close(fd)
+	}
 }

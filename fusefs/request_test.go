@@ -171,7 +171,7 @@ func TestMovedDirectories(t *testing.T) {
 			t.Errorf("U5: %d means %v", id, n)
 		}
 	}
-	if w.f.nodes.release(ids.Ino(first), false) || len(w.f.nodes.numbers([]ids.Ino{ids.Ino(first)})) != 2 {
+	if w.f.nodes.release(ids.Ino(first), 0, false) || len(w.f.nodes.numbers([]ids.Ino{ids.Ino(first)})) != 2 {
 		t.Error("U9: a directory that the kernel knows by two numbers may be released")
 	}
 	forget := func(id, count uint64) { w.call(opForget, id, binary.NativeEndian.AppendUint64(nil, count)) }
