@@ -20,6 +20,8 @@ type reads struct {
 	seen     int           // every entry before this was over, or was seen by a read
 	answered hlc.Timestamp // the latest moment answered about
 	past     []answer      // what was answered about the past
+	got      []byte        // memory for contents, of a node
+	want     []byte        // and of the model
 }
 
 // answer is what some replica said about a moment.
@@ -133,13 +135,14 @@ func (r *reads) compare(why string, m *machine, sub ids.Subgroup, got index.Read
 		return
 	}
 	ino := r.w.program.file(rng)
-	a, err := contents(got, ino, func(p objects.Piece, buf []byte) error {
+	a, err := contents(r.got[:0], got, ino, func(p objects.Piece, buf []byte) error {
 		return m.node.ReadData(p.LSN, int(p.Off), buf)
 	})
-	b, _ := contents(want, ino, func(p objects.Piece, buf []byte) error {
+	b, _ := contents(r.want[:0], want, ino, func(p objects.Piece, buf []byte) error {
 		copy(buf, r.w.order.entries[p.LSN-1].data[p.Off:])
 		return nil
 	})
+	r.got, r.want = a, b
 	if err != nil && m.sick && errs.KindOf(err) == errs.IO {
 		return
 	}
@@ -199,16 +202,17 @@ func listing(r index.Reader, dir ids.Ino) uint64 {
 	return h.Sum64()
 }
 
-// contents reads up to 64 KiB of a file.
-func contents(r index.Reader, ino ids.Ino, read func(objects.Piece, []byte) error) ([]byte, error) {
-	var all []byte
+// contents appends up to 64 KiB of a file to all.
+func contents(all []byte, r index.Reader, ino ids.Ino, read func(objects.Piece, []byte) error) ([]byte, error) {
 	var failed error
 	objects.Map(r, ino, 0, 64<<10, func(p objects.Piece) bool {
-		buf := make([]byte, p.Len)
-		if !p.Hole {
+		from := len(all)
+		all = slices.Grow(all, int(p.Len))[:from+int(p.Len)]
+		if buf := all[from:]; p.Hole {
+			clear(buf)
+		} else {
 			failed = read(p, buf)
 		}
-		all = append(all, buf...)
 		return failed == nil
 	})
 	return all, failed

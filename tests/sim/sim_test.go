@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +21,12 @@ var (
 	stopFlag  = flag.Bool("stop", false, "stop at the first seed that fails")
 	traceFlag = flag.Bool("trace", false, "show everything that happens, with -seed")
 )
+
+// What a run holds is small and lives briefly: a quarter of the time went into collecting it.
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(800)
+	os.Exit(m.Run())
+}
 
 // report is what is said of a seed that failed.
 func report(w *world, failed string) string {
