@@ -174,6 +174,11 @@ func (n *Node) serve(q fetchRequest) error {
 	if err != nil && !errors.Is(err, errEnough) {
 		return err
 	}
+	if common == 0 && q.after > 0 {
+		if common, err = n.lastUpTo(o, q.after); err != nil {
+			return err
+		}
+	}
 	if common != q.after {
 		*kind = replyCut
 		msg = le.AppendUint64(msg, uint64(common))
@@ -181,6 +186,34 @@ func (n *Node) serve(q fetchRequest) error {
 	n.served[q.peer] = next
 	n.fab.Send(q.peer, msg)
 	return nil
+}
+
+// lastUpTo returns the last version up to v that an order has here, when the segment that could hold v begins with later
+// ones: it is in one before, rarely in more than the next.
+func (n *Node) lastUpTo(o *order, v ids.Version) (last ids.Version, err error) {
+	at := n.cfg.Log.Locate(v)
+	for back := ids.Version(1); last == 0 && back>>1 < v; back *= 2 {
+		lsn := n.cfg.Log.Locate(v - min(v, back))
+		if lsn == at {
+			continue
+		}
+		at = lsn
+		err := n.cfg.Log.Scan(at, func(_ versionlog.LSN, r record.Record) error {
+			h := r.Header()
+			if of, err := n.orderOf(h.Subgroup); h.Kind != record.Op || err != nil || of != o {
+				return nil
+			}
+			if h.Version > v {
+				return errEnough
+			}
+			last = h.Version
+			return nil
+		})
+		if err != nil && !errors.Is(err, errEnough) {
+			return 0, err
+		}
+	}
+	return last, nil
 }
 
 func (n *Node) onReply(from ids.NodeID, b []byte) error {

@@ -174,11 +174,13 @@ func (o *order) crashed(m *machine) {
 	}
 	held := 0
 	for _, m := range o.w.machines {
-		held = max(held, m.pos)
-		if m.node != nil && m.ringView > 0 {
-			// What anyone delivered in a view lies in the rings of all who are in it (W3).
-			held = max(held, o.ofVersion(ids.MakeVersion(m.ringView, ids.MaxSeq)))
+		has := m.pos
+		// What anyone delivered in a view lies in the rings of all who are in it (W3). Of views before it a member has no
+		// more than its log: that was complete when it entered (V1).
+		for m.node != nil && has < len(o.entries) && o.entries[has].version.View() == m.ringView {
+			has++
 		}
+		held = max(held, has)
 	}
 	o.lose(m, held)
 }
