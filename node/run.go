@@ -118,6 +118,7 @@ func (n *instance) serve(ctx context.Context, ready func(Config)) error {
 		close(ended) // who asks again hears that it is over
 	}()
 	go n.space.watch(engineCtx)
+	go calmMonitor(engineCtx, func() uint64 { return uint64(n.vlog.End()) }, nap)
 	if n.admission != nil {
 		n.background.Go(func() { n.usherAll(engineCtx) })
 		n.background.Go(func() { n.inquire(engineCtx) })
