@@ -223,7 +223,7 @@ func (m *member) push() {
 		return
 	}
 	for r := range m.load.Members {
-		if ids.Rank(r) != m.rank {
+		if ids.Rank(r) != m.rank && m.table.DirtyFor(ids.Rank(r)) {
 			m.fab.WriteWords(node(ids.Rank(r)), tableRegion(m.view), m.table.RowOffset(), m.table.Row())
 		}
 	}

@@ -77,7 +77,7 @@ func (f *fleet) round() {
 			for _, w := range e.Writes {
 				copy(b.rings[a.place][w.Off:], a.rings[a.place][w.Off:w.Off+w.Len])
 			}
-			if a.table.Dirty() {
+			if a.table.DirtyFor(b.table.Self()) {
 				copy(b.mem[a.table.RowOffset()/8:], a.table.Row())
 			}
 		}

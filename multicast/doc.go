@@ -75,14 +75,14 @@
 //	1  lock; Collect; unlock. If it returns true, wake those who wait for room.
 //	2  table.Snapshot, then Step of each group. A *MemberError or *sst.RowError: suspect that member.
 //	3  do for each message of Arrived what must be done before it is acknowledged.
-//	4  write Effects.Writes of each group to the same ring at every other member, then, if the
-//	   table is Dirty, push the row. In that order on each link.
+//	4  write Effects.Writes of each group to the same ring at every other member, then push the row
+//	   to those that the table is DirtyFor. In that order on each link.
 //	5  log and apply Effects.Deliveries in order; then Logged. Their records lie in ring memory that
 //	   is valid until then.
 //	6  if SyncNow, have the log synced, and then call SetPersisted; if Effects.More, step again at once.
 //
 // Where little can be said in a push, none is made: that nulls were received, that messages were logged (while
-// that frees little), and what was persisted (while nobody asked) are set quietly. So a lone message costs a push
+// that frees little), and what was persisted (for members that did not ask) are set quietly. So a lone message costs a push
 // of its sender and one of each receiver. The row is pushed at every heartbeat too, with all that is in it.
 //
 // At the end of a view: Wedge every group, then set the table's Wedged word and push; agree on the

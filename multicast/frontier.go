@@ -86,9 +86,14 @@ func (g *Group) SetPersisted(seq Seq) {
 	if seq > g.logged {
 		panic(fmt.Sprintf("multicast: M10: persisted up to %d, logged up to %d", seq, g.logged))
 	}
-	waited := uint64(g.wantedSeq) > g.table.Get(g.col.persisted)
-	if g.table.SetQuiet(g.col.persisted, uint64(seq)) && waited {
-		g.table.Touch()
+	old := Seq(g.table.Get(g.col.persisted))
+	if !g.table.SetQuiet(g.col.persisted, uint64(seq)) {
+		return
+	}
+	for i := range g.members {
+		if m := &g.members[i]; m.wants > old {
+			g.table.TouchFor(m.rank)
+		}
 	}
 }
 
@@ -121,18 +126,19 @@ func (g *Group) SyncNow() bool {
 
 // watchPersistence takes note of what others have persisted and want. It goes on in a wedged group.
 func (g *Group) watchPersistence(s *sst.Snapshot) {
-	least, wanted := Seq(none), g.wantedSeq
+	least := Seq(none)
 	for i := range g.members {
-		if rank := g.members[i].rank; i != g.place {
-			least = min(least, Seq(s.Get(rank, g.col.persisted)))
-			wanted = max(wanted, Seq(s.Get(rank, g.col.wantPersisted)))
+		m := &g.members[i]
+		if i == g.place {
+			continue
 		}
+		least = min(least, Seq(s.Get(m.rank, g.col.persisted)))
+		wants := Seq(s.Get(m.rank, g.col.wantPersisted))
+		if wants > m.wants && Seq(g.table.Get(g.col.persisted)) > m.wants {
+			g.table.TouchFor(m.rank) // it went beyond what this member wanted, so quietly
+		}
+		m.wants = wants
+		g.wantedSeq = max(g.wantedSeq, wants)
 	}
 	g.persistedElsewhere = least
-	if wanted > g.wantedSeq {
-		if g.table.Get(g.col.persisted) > uint64(g.wantedSeq) {
-			g.table.Touch() // it went beyond what was wanted, so quietly
-		}
-		g.wantedSeq = wanted
-	}
 }

@@ -105,6 +105,7 @@ type member struct {
 	head     uint64        // position of its first message to deliver, or none
 	stable   uint64        // its slots below this are received by all, or within the trim
 	limit    uint64        // its slots from this on are nulls: the trim, or none
+	wants    Seq           // its WantPersisted
 }
 
 // none is a position after every message.

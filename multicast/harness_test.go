@@ -195,7 +195,6 @@ func (w *world) step(a *actor, heartbeat bool) *Effects {
 
 // send puts the effects of a step on the links.
 func (w *world) send(a *actor, e *Effects, heartbeat bool) {
-	push := a.table.Dirty() || heartbeat
 	if len(e.Writes) > 2 {
 		w.t.Fatalf("node %d: %d ranges in one step", a.id, len(e.Writes))
 	}
@@ -206,7 +205,7 @@ func (w *world) send(a *actor, e *Effects, heartbeat bool) {
 		for _, r := range e.Writes {
 			l.parcels = append(l.parcels, &parcel{off: r.Off, ring: a.rings[a.place][r.Off : r.Off+r.Len]})
 		}
-		if push {
+		if a.table.DirtyFor(w.actors[i].rank) || heartbeat {
 			l.parcels = append(l.parcels, &parcel{off: a.table.RowOffset() / 8, row: append([]uint64(nil), a.table.Row()...)})
 		}
 	}

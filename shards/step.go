@@ -171,13 +171,13 @@ func (n *Node) write(v *activeView, o *order, ranges []multicast.Range) {
 	}
 }
 
-// push sends the own row to every other member if it has news.
+// push sends the own row to every other member that it has news for.
 func (n *Node) push(v *activeView) {
 	if !v.table.Dirty() {
 		return
 	}
 	for r, m := range v.Members {
-		if ids.Rank(r) != v.rank {
+		if ids.Rank(r) != v.rank && v.table.DirtyFor(ids.Rank(r)) {
 			n.fab.WriteWords(m.Node, tableRegion(v.ID), v.table.RowOffset(), v.table.Row())
 		}
 	}

@@ -44,7 +44,7 @@
 //	    and what it held before stays in the snapshot for good. No later code meets a refused value.
 //
 // The caller owns the memory and the pushing: after its steps, if Dirty, it writes Row at RowOffset to
-// every other member, and calls Pushed. Words set quietly do not make the table dirty; they travel with
+// every other member that it is DirtyFor, and calls Pushed. Words set quietly do not make the table dirty; they travel with
 // the next push, so the caller pushes at every heartbeat in any case. One goroutine owns a Table and
 // its Snapshots; only the fabric writes beside it, into rows of others.
 package sst

@@ -2,6 +2,7 @@ package sst
 
 import (
 	"fmt"
+	"slices"
 
 	"dfs/ids"
 )
@@ -14,6 +15,7 @@ type Table struct {
 	own    []uint64 // this member's row in mem
 	frozen []bool   // by rank: the row was refused or given up, snapshots keep what they have
 	dirty  bool     // the own row has news that should be pushed now
+	news   []bool   // by rank: it has some for this member
 	buf    []uint64 // a row being loaded
 }
 
@@ -26,7 +28,7 @@ func New(layout Layout, self ids.Rank, mem []uint64) *Table {
 	}
 	t := &Table{
 		layout: layout, self: self, mem: mem, own: mem[int(self)*row : (int(self)+1)*row],
-		frozen: make([]bool, layout.Members), buf: make([]uint64, row),
+		frozen: make([]bool, layout.Members), news: make([]bool, layout.Members), buf: make([]uint64, row),
 	}
 	for c, w := range t.own {
 		if w != 0 {
@@ -72,11 +74,20 @@ func (t *Table) Freeze(m ids.Rank) { t.frozen[m] = true }
 // Touch marks the table dirty, so that words set quietly are pushed now.
 func (t *Table) Touch() { t.dirty = true }
 
-// Dirty reports whether the own row should be pushed.
-func (t *Table) Dirty() bool { return t.dirty }
+// TouchFor is Touch for member m alone: no other one waits for what was set quietly.
+func (t *Table) TouchFor(m ids.Rank) { t.news[m] = true }
 
-// Pushed says that Row was written to all other members.
-func (t *Table) Pushed() { t.dirty = false }
+// Dirty reports whether the own row should be pushed to somebody.
+func (t *Table) Dirty() bool { return t.dirty || slices.Contains(t.news, true) }
+
+// DirtyFor reports whether the own row should be pushed to member m.
+func (t *Table) DirtyFor(m ids.Rank) bool { return t.dirty || t.news[m] }
+
+// Pushed says that Row was written to all other members that it is DirtyFor.
+func (t *Table) Pushed() {
+	t.dirty = false
+	clear(t.news)
+}
 
 // Row returns the own row, for pushing. It changes with the next setter.
 func (t *Table) Row() []uint64 { return t.own }
