@@ -68,7 +68,7 @@ func (w *rawWriter) writable(fd uintptr) bool {
 	for !w.b.done() {
 		iov, size := w.gather()
 		raceRelease()
-		n, _, errno := syscall.Syscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&iov[0])), uintptr(len(iov)))
+		n, _, errno := syscall.RawSyscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&iov[0])), uintptr(len(iov)))
 		switch errno {
 		case 0:
 			w.b.advance(int(n))
@@ -157,7 +157,7 @@ func (r *rawReader) readable(fd uintptr) bool {
 			iov[k].SetLen(len(r.buf))
 			k++
 		}
-		got, _, errno := syscall.Syscall(unix.SYS_READV, fd, uintptr(unsafe.Pointer(&iov[0])), uintptr(k))
+		got, _, errno := syscall.RawSyscall(unix.SYS_READV, fd, uintptr(unsafe.Pointer(&iov[0])), uintptr(k))
 		switch {
 		case errno == syscall.EINTR:
 			continue
