@@ -16,6 +16,9 @@
 // Append writes and Sync persists; the owner decides when, nothing happens by itself. A record becomes
 // durable with everything before it.
 //
+// While syncs are brief, which is so when somebody calls fsync again and again, Append also writes zeros ahead of
+// the end, where space was only reserved (see zeroAhead).
+//
 // # Recovery
 //
 // Open walks over the records at the end. The first place that does not hold a good record at its own

@@ -33,9 +33,12 @@ type Log struct {
 	durable LSN
 	last    segment // what a segment that started now would have in its header
 	spoiled LSN     // a failed Append may have written up to here, 0 if none did
+	brief   int     // how many syncs in a row had little to make durable
 	err     error   // sticky
 
 	reads reader
+
+	written LSN // Append has written bytes or zeros up to here
 }
 
 func (l *Log) start(number uint64) LSN { return LSN(number) * LSN(l.size) }
@@ -111,6 +114,17 @@ func (l *Log) fail(err error) error {
 	}
 	return l.err
 }
+
+// While little is made durable by each sync, because somebody calls fsync again and again, Append writes zeros ahead of
+// the end. The first write to a block that is only reserved has the file system note that it was written, and a sync
+// waits for that too; where zeros lie, a sync is one write to the disk.
+const (
+	zeroAhead   = 256 << 10
+	briefSync   = 64 << 10
+	briefInARow = 4
+)
+
+var zeros [zeroAhead]byte
 
 // write is what one Append writes to one segment.
 type write struct {
@@ -246,7 +260,16 @@ func (l *Log) write(p *plan) error {
 	l.mu.Lock()
 	files := append([]nvm.File{l.active}, l.spares[:len(p.opened)]...)
 	first := len(files) - len(p.writes) // nothing may go to the active segment
+	brief := l.brief
 	l.mu.Unlock()
+	if p.end > l.written {
+		l.written = p.end
+		if n := min(zeroAhead, l.room(p)); brief >= briefInARow && n > 0 {
+			w := &p.writes[len(p.writes)-1]
+			w.parts = append(w.parts, zeros[:n])
+			l.written += LSN(n)
+		}
+	}
 	for i, w := range p.writes {
 		if err := files[first+i].WriteAt(w.off, w.parts...); err != nil {
 			return l.spoil(p.end, err)

@@ -284,3 +284,36 @@ func TestConfigValidate(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Zeros that Append writes ahead of the end, when syncs are brief, stay within the segment and are followed by nothing
+// that recovery would stumble over (L1).
+func TestZerosAhead(t *testing.T) {
+	for name, d := range dirs(t) {
+		t.Run(name, func(t *testing.T) {
+			l := open(t, d)
+			sizes := []int{0}
+			ahead := 0
+			for i := range 3 * testSize / 8192 {
+				sizes = append(sizes, 4000)
+				l.mustAppend(t, rec(i+1, 4000))
+				l.mustSync(t)
+				if l.written > l.End() {
+					ahead++
+				}
+			}
+			if ahead < len(sizes)/2 {
+				t.Errorf("zeros lay ahead after %d of %d brief syncs", ahead, len(sizes))
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			l = open(t, d)
+			if n := checkPrefix(t, l, sizes); n != len(sizes)-1 {
+				t.Errorf("L1: %d of %d records are left", n, len(sizes)-1)
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}

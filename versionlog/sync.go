@@ -22,6 +22,9 @@ func (l *Log) Sync() (LSN, error) {
 	full, active := l.full, l.active
 	if end != durable {
 		l.names = false
+		if l.brief++; end-durable > briefSync {
+			l.brief = 0
+		}
 	}
 	l.mu.Unlock()
 	if err != nil {
