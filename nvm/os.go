@@ -106,14 +106,25 @@ func control(f *os.File, fn func(fd int) error) error {
 }
 
 func (d *osDir) Open(name string) (File, error) {
-	return d.open(name, os.O_RDONLY, 0)
+	f, err := d.open(name, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	// Twice as much is read ahead then, in large blocks; small reads here and there are not affected. It is advice:
+	// that it was not taken is no error.
+	_ = control(f.File, func(fd int) error { return unix.Fadvise(fd, 0, 0, unix.FADV_SEQUENTIAL) })
+	return f, nil
 }
 
 func (d *osDir) OpenWrite(name string, size int64) (File, error) {
-	return d.open(name, os.O_RDWR, size)
+	f, err := d.open(name, os.O_RDWR, size)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
-func (d *osDir) open(name string, flag int, size int64) (File, error) {
+func (d *osDir) open(name string, flag int, size int64) (*osFile, error) {
 	path := filepath.Join(d.path, name)
 	f, err := os.OpenFile(path, flag, 0)
 	if err != nil {
