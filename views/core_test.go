@@ -101,26 +101,27 @@ func TestMajority(t *testing.T) {
 	}
 }
 
-// V4: a ballot below the one that was promised is refused, and what rests on an attempt that began anew is void.
+// V4: a proposal of a ballot that this node does not follow is refused, though it once promised to.
 func TestOldBallot(t *testing.T) {
 	c := formed(t)
 	c.breakLink(c.nodes[1], c.nodes[2])
 	n := c.nodes[1]
-	answers := func(m message) int {
-		effects, err := n.core.Message(1, m.encode())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(effects)
-	}
-	low := message{kind: prepareMsg, ballot: n.core.durable.Promised}
-	if got := answers(low); got != 0 {
-		t.Errorf("V4: a ballot that is not above the promised one had %d effects", got)
-	}
 	view := n.durable.View
 	p := &Proposal{Ballot: n.core.durable.Promised, Base: view, View: View{ID: view.ID + 1, Members: view.Members, Nodes: view.Nodes}}
-	if got := answers(message{kind: proposeMsg, proposal: p}); got != 0 {
-		t.Errorf("V4: a proposal of a ballot that nobody follows had %d effects", got)
+	m := message{kind: proposeMsg, proposal: p}
+	if got, err := n.core.Message(1, m.encode()); err != nil || len(got) != 0 {
+		t.Errorf("V4: a proposal of a ballot that nobody follows had %d effects, %v", len(got), err)
+	}
+}
+
+// V3: a view ends at the least that any of its survivors has received, however much others have.
+func TestTrim(t *testing.T) {
+	c := begun(t) // they have received 4, 3 and 2
+	before := c.nodes[0].view.ID
+	c.do(c.nodes[0], c.nodes[0].core.Break())
+	c.settle()
+	if trim := c.trims[before]; trim == nil || trim.Upto[0][0] != 2 {
+		t.Errorf("V3: view %d ends at %+v, want 2", before, trim)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Records of the shared log have one length, so a lost or doubled part of one shows.
@@ -144,10 +145,11 @@ func TestKillCycles(t *testing.T) {
 	c, rng := start(t, devOptions), newRand(t)
 	var accounts []account
 	records := 0
+	r := &recovery{}
 	for cycle := range *cycleCount {
 		dead := victims(cycle, perm(rng))
 		a := account{log: fmt.Sprintf("log%04d", cycle)}
-		ledgers := c.cycle(a.log, dead)
+		ledgers := c.cycle(a.log, dead, r)
 		c.awaitMembers(1, size)
 		for n := 1; n <= size; n++ {
 			text := c.text(n, a.log)
@@ -169,13 +171,23 @@ func TestKillCycles(t *testing.T) {
 					t.Fatalf("F1: %s has changed since", a.log)
 				}
 			}
+			t.Logf("%d cycles, %d records; %v", cycle+1, records, r)
 		}
 	}
-	t.Logf("%d cycles, %d records", *cycleCount, records)
+}
+
+// recovery says how long the nodes of the cycles took.
+type recovery struct {
+	without times // kill of one to the next records synced by each of the others
+	back    times // start of those killed until all serve
+}
+
+func (r *recovery) String() string {
+	return fmt.Sprintf("kill of one to the next %d records of the others: %v; start of the dead until they serve: %v", 3*syncEvery, r.without, r.back)
 }
 
 // cycle keeps ledgers at all nodes while some are killed and come back. F2: who is a majority goes on meanwhile.
-func (c *cluster) cycle(log string, dead []int) (ledgers []*ledger) {
+func (c *cluster) cycle(log string, dead []int, r *recovery) (ledgers []*ledger) {
 	c.t.Helper()
 	progress := func(what string, all []*ledger) {
 		var from []int64
@@ -193,6 +205,7 @@ func (c *cluster) cycle(log string, dead []int) (ledgers []*ledger) {
 	for _, n := range dead {
 		ledgers[n-1].lived = false
 	}
+	killed := time.Now()
 	c.kill(dead...)
 	living := []*ledger{}
 	for _, l := range ledgers {
@@ -202,8 +215,11 @@ func (c *cluster) cycle(log string, dead []int) (ledgers []*ledger) {
 	}
 	if len(living) > size/2 {
 		progress("to go on without "+strings.Trim(fmt.Sprint(dead), "[]"), living)
+		r.without = append(r.without, time.Since(killed))
 	}
+	started := time.Now()
 	c.restart(dead...)
+	r.back = append(r.back, time.Since(started))
 	progress("to go on", living)
 	for _, l := range ledgers {
 		if l.lived {

@@ -116,7 +116,7 @@ func binary(dir, pkg string) string { return filepath.Join(dir, filepath.Base(pk
 // at once as there are processors, and the simulation meets its seeds in their order.
 func run(t *testing.T, dir, by string, number int, seeds string) (string, time.Duration, error) {
 	pkg, pattern := tests(by)
-	args := []string{"-test.run", pattern, "-test.timeout=5m", "-test.failfast"}
+	args := []string{"-test.run", pattern, "-test.timeout=15m", "-test.failfast"}
 	if by == simulation {
 		args = append(args, "-seeds="+seeds, "-stop")
 	}

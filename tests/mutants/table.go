@@ -66,8 +66,6 @@ var engine = []mutant{
 	// Reads and waiting.
 	one("the present without waiting", simulation, "shards/pending.go",
 		"if acked := o.acked.Load(); o.reached.Load() < acked {", "if acked := o.acked.Load(); acked < 0+0*acked {"),
-	one("reads before the first view", simulation, "shards/order.go",
-		"o.acked.Store(1)", ""),
 	one("a submission wakes nobody", simulation, "shards/submit.go",
 		"n.mu.Unlock()\n\tn.notify()\n\treturn call, nil, nil", "n.mu.Unlock()\n\treturn call, nil, nil"),
 	one("a waiter wakes nobody", simulation, "shards/wait.go",

@@ -26,7 +26,7 @@ var membership = []mutant{
 		"return s.member != c.durable.View.Members[rank] || !s.active && s.attempt > c.spent[rank]", "return false"),
 
 	// Where a view ends.
-	one("trim by the maximum", simulation, "views/lead.go",
+	one("trim by the maximum", "./views TestTrim", "views/lead.go",
 		"t.Upto[g][r] = min(t.Upto[g][r], received[g][r])", "t.Upto[g][r] = max(t.Upto[g][r], received[g][r])"),
 	one("a leader computes the trim anew", agreement, "views/lead.go",
 		"p.View, p.Trim = chosen.View, chosen.Trim", "p.View, p.Trim = chosen.View, l.leastReceived(&base)"),
@@ -84,9 +84,9 @@ var membership = []mutant{
 		"msg = le.AppendUint64(msg, uint64(common))", "msg = le.AppendUint64(msg, uint64(common-min(common, 1)))"),
 
 	// The life of others.
-	one("silence is counted while this node was held up", simulation, "shards/peers.go",
+	one("silence is counted while this node was held up", "./shards TestSilence", "shards/peers.go",
 		"passed = min(passed, n.cfg.Heartbeat)", ""),
-	one("a silent link is not given up", simulation, "shards/peers.go",
+	one("a silent link is not given up", "./shards TestSilence", "shards/peers.go",
 		"n.fab.Sever(p, errs.New(errs.Unavailable, \"no sign of life of node %d for %v\", p, n.cfg.SuspectAfter))",
 		"_ = errs.New(errs.Unavailable, \"\")"),
 }
