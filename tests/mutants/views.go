@@ -38,7 +38,7 @@ var membership = []mutant{
 		"r.received = c.recv", "r.received = lower(nil, 0, c.recv).Upto\n\t\tfor _, row := range r.received {\n\t\t\tclear(row)\n\t\t}"),
 	one("what a survivor lacks of a trim is passed over", "./multicast TestScripts", "multicast/wedge.go",
 		"if m.received < trim[i] {", "if m.received > trim[i] {"),
-	one("what was not delivered stays to be delivered in the next view", simulation, "shards/view.go",
+	one("what was not delivered stays to be delivered in the next view", "./shards TestBetweenViews", "shards/view.go",
 		"o.stalled = nil // the others delivered it; it was fetched", "_ = o.stalled"),
 
 	// The next view.
@@ -62,7 +62,7 @@ var membership = []mutant{
 	// Leases.
 	one("a view opens at once", simulation, "shards/peers.go",
 		"if n.opening && n.cfg.Monotonic() >= n.openAfter(n.view) {", "if n.opening {"),
-	one("the lease goes on between two views", simulation, "shards/view.go",
+	one("the lease goes on between two views", "./shards TestBetweenViews", "shards/view.go",
 		"n.lease.Store(0) // what is applied now must not be seen before the next view is open", ""),
 	one("the present is read without a lease", simulation, "shards/peers.go",
 		"return int64(n.cfg.Monotonic()) < n.lease.Load()", "return n.view != nil"),
