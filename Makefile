@@ -50,7 +50,7 @@ test: ## everything that must pass before a commit, below 10 minutes on 2 cores
 	done; \
 	[ -z "$$failed" ] || { echo "dfs: error: failed:$$failed"; exit 1; }
 
-check: test demo ## all that CI does
+check: test demo mutants ## all that CI does
 
 unit: prepare ## tests of the packages, and the rules of the house
 	go test -timeout 5m $$(go list ./... | grep -v -e /tests/cluster -e /tests/faults -e /tests/posix -e /tests/sim)
@@ -76,7 +76,7 @@ posix: build ## what programs may rely on, at three mounts; also PJDFSTEST=dir L
 sim: prepare ## simulate whole clusters: SEEDS=500 from the first, or one with SEED=7
 	go test -v -timeout 60m ./tests/sim -args -seeds=$(SEEDS) $(if $(SEED),-seed=$(SEED))
 
-mutants: prepare ## every seeded bug must be caught by a test (takes long)
+mutants: prepare ## every seeded bug must be caught by a test
 	@set -o pipefail; go test -timeout 60m -v ./tests/mutants -args -all | grep -v -e '^=== '
 
 bench: build ## benchmarks of the packages, then of a cluster through its mounts

@@ -1,9 +1,11 @@
 // Package mutants tests the tests: it puts known bugs into the source, one at a time, and checks that a test
 // fails. Without it a green simulation would say little.
 //
-// A mutant is a replacement of some text by another in one file or two. It is laid over the source with
-// `go test -overlay`, so the tree stays as it is. The table in table.go says which tests must catch it:
-// most often the simulation, else those of a package.
+// A mutant is a replacement of some text by another within a function, or within two. Each function that has mutants
+// is compiled with a copy of itself for each of them, and begins by asking which one is alive (weave.go); a variable of
+// the environment says so. So all mutants are in one binary for each package of tests, which is compiled once, with
+// -overlay: the tree stays as it is. The table in table.go says which tests must catch a mutant: most often the
+// simulation, else those of a package.
 //
 //	make mutants
 //	go test ./tests/mutants -run 'TestMutantsAreCaught/trim' -v -args -all

@@ -19,6 +19,8 @@ func (w *world) comeToRest() {
 	for _, m := range w.machines {
 		m.heal()
 	}
+	w.runUntil(w.now()+2*heartbeat, nil)
+	w.finish("end of the last failures") // a sync may have failed in the moment before its disk was healed
 	w.runUntil(w.now()+2*heartbeat, nil) // the view is open everywhere
 	for _, m := range w.machines {
 		w.lastWords(m)
