@@ -1,9 +1,14 @@
 package shards
 
-import "dfs/ids"
+import (
+	"cmp"
+	"slices"
+
+	"dfs/ids"
+)
 
 // A Layout says which subgroups share a group, that is one total order. It is a pure function of the number of data
-// shards, so all members compute the same. Every member of a view holds every subgroup.
+// shards, so all members compute the same.
 type Layout struct {
 	Groups []GroupLayout
 }
@@ -13,7 +18,8 @@ type GroupLayout struct {
 	Subgroups []ids.Subgroup
 }
 
-// NewLayout lays out the namespace and a number of data shards. All have the same replicas, so there is one group.
+// NewLayout lays out the namespace and a number of data shards. Every member of a view is in the order of all of them,
+// so there is one group; which nodes keep the data of a shard is another matter, see Keepers.
 func NewLayout(shards int) Layout {
 	subs := make([]ids.Subgroup, 0, shards+1)
 	for s := range shards + 1 {
@@ -26,4 +32,31 @@ func NewLayout(shards int) Layout {
 // after the other spread.
 func ShardOf(ino ids.Ino, n int) ids.Subgroup {
 	return ids.Subgroup(1 + (uint64(ino)*0x9e3779b97f4a7c15>>32)%uint64(n))
+}
+
+// Keepers returns which of the nodes keep the data of a shard, in the order of their numbers: as many as there are to
+// be replicas, or all nodes if there are no more. It is rendezvous hashing (Thaler and Ravishankar, A Name-Based Mapping
+// Scheme for Rendezvous, 1996): each node has a weight for each shard, and the heaviest keep it. So a node that comes takes
+// over some shards and no other node gets any, and of a node that goes the shards are taken over, and no others move.
+// The namespace has no data; all keep it.
+func Keepers(nodes []ids.NodeID, shard ids.Subgroup, replicas int) []ids.NodeID {
+	keepers := slices.Clone(nodes)
+	if shard != ids.Namespace && len(nodes) > replicas {
+		slices.SortFunc(keepers, func(a, b ids.NodeID) int {
+			return cmp.Or(cmp.Compare(weight(b, shard), weight(a, shard)), cmp.Compare(a, b))
+		})
+		keepers = keepers[:replicas]
+	}
+	slices.Sort(keepers)
+	return keepers
+}
+
+// weight mixes the numbers of a node and a shard (the finalizer of SplitMix64: Steele, Lea and Flood, Fast Splittable
+// Pseudorandom Number Generators, 2014).
+func weight(node ids.NodeID, shard ids.Subgroup) uint64 {
+	x := uint64(node)<<16 | uint64(shard)
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
 }
