@@ -96,8 +96,18 @@ func (c *Core) catchUp() {
 	}
 	c.source, c.goesOn = source, newest
 	if source != 0 {
-		c.effect(Effect{Kind: CatchUp, To: source})
+		c.effect(Effect{Kind: CatchUp, To: source, Layouts: c.with(c.states[source].layouts)})
 	}
+}
+
+// with returns the layouts of a view that this node is to be in: if it is not configured yet, it will be.
+func (c *Core) with(layouts [][]ids.NodeID) [][]ids.NodeID {
+	if len(layouts) == 0 || slices.Contains(layouts[0], c.cfg.Self.Node) {
+		return layouts
+	}
+	joined := append(slices.Clone(layouts[0]), c.cfg.Self.Node)
+	slices.Sort(joined)
+	return append([][]ids.NodeID{joined}, layouts[1:]...)
 }
 
 // onPrepare promises to follow a ballot if it is the highest one and its leader is the one that this node expects.
@@ -143,7 +153,7 @@ func (c *Core) onDecided(m message) {
 	number := p.Ballot.Number()
 	switch {
 	case c.phase == accepted && m.source == 0:
-		e := Effect{Kind: DeliverTrim, Number: number}
+		e := Effect{Kind: DeliverTrim, Number: number, Layouts: p.View.Layouts()}
 		if c.holds && c.durable.View.ID == p.Base.ID {
 			e.Trim = p.Trim
 		}
@@ -151,7 +161,7 @@ func (c *Core) onDecided(m message) {
 		c.effect(e)
 	case c.phase == ready && m.source != 0 && m.source != c.cfg.Self.Node:
 		c.phase, c.source = finishing, 0 // a Fetch takes the place of a CatchUp
-		c.effect(Effect{Kind: Fetch, To: m.source, Number: number})
+		c.effect(Effect{Kind: Fetch, To: m.source, Number: number, Layouts: p.View.Layouts()})
 	}
 }
 

@@ -111,6 +111,9 @@ func (c *Core) propose() {
 	if !slices.ContainsFunc(l.basis, func(s state) bool { return l.knows(s.member.Node, &base) }) {
 		return // nobody who is here knows how the base view ended
 	}
+	if !c.dataIsHere(&base) {
+		return // the data of some shard is only with nodes that are not here
+	}
 	p := &Proposal{Base: base}
 	if chosen != nil {
 		p.View, p.Trim = chosen.View, chosen.Trim
@@ -219,7 +222,12 @@ func (c *Core) nextView(p *Proposal) bool {
 		v.Nodes = p.Base.Nodes // the change would leave too few
 		c.fill(v, p.Base.ID)
 	}
-	return v.decides(func(n ids.NodeID) bool { return v.Rank(n) >= 0 })
+	v.Settled = p.Base.settled()
+	if c.settles(v, &p.Base) {
+		v.Settled = v.NodeIDs()
+	}
+	is := func(n ids.NodeID) bool { return v.Rank(n) >= 0 }
+	return v.decides(is) && c.keptBy(v.Settled, is)
 }
 
 // fill chooses the members and reports whether they are a majority.
@@ -240,9 +248,8 @@ func (c *Core) fill(v *View, base ids.ViewID) bool {
 	return false
 }
 
-// compareEnds commits once the logs of all members that are here end at the same place (V5). That is the longest log of
-// those who know: it has all that a survivor delivered, and with no survivor all that was persisted everywhere. The
-// others fetch what they lack.
+// compareEnds commits once the logs of all members that are here end at the same place (V5), the furthest one. Who is not
+// there fetches what it lacks, or is cut.
 func (c *Core) compareEnds() {
 	l := &c.lead
 	for _, s := range l.basis {
@@ -251,17 +258,10 @@ func (c *Core) compareEnds() {
 			return
 		}
 	}
-	var longest []ids.Version
-	source := ids.NodeID(0)
-	for _, s := range l.basis {
-		n := s.member.Node
-		if end := l.ready[n]; l.knows(n, &l.proposal.Base) && (source == 0 || slices.Compare(end, longest) > 0) {
-			longest, source = end, n
-		}
-	}
+	end, source := c.furthest(&l.proposal.Base)
 	same := true
 	for _, m := range l.proposal.View.Members {
-		if end, ok := l.ready[m.Node]; ok && !slices.Equal(end, longest) {
+		if its, ok := l.ready[m.Node]; ok && !slices.Equal(its, end) {
 			same = false
 			delete(l.ready, m.Node)
 			c.send(m.Node, message{kind: decidedMsg, ballot: l.ballot, source: source})
@@ -270,6 +270,66 @@ func (c *Core) compareEnds() {
 	if same {
 		c.commit()
 	}
+}
+
+// furthest returns the furthest place up to which those who know have everything, and one whose log ends there: of each
+// shard the longest log among those that keep its data, and of these the shortest. It has all that a survivor delivered
+// (but what was kept by none of them), and with no survivor all that was persisted everywhere.
+func (c *Core) furthest(base *View) (end []ids.Version, source ids.NodeID) {
+	l := &c.lead
+	for shard := range c.keepers(base.NodeIDs()) {
+		var longest []ids.Version
+		by := ids.NodeID(0)
+		for _, s := range l.basis {
+			n := s.member.Node
+			keeps := slices.ContainsFunc(base.Layouts(), func(nodes []ids.NodeID) bool {
+				return slices.Contains(c.keepers(nodes)[shard], n)
+			})
+			if its := l.ready[n]; keeps && l.knows(n, base) && (by == 0 || slices.Compare(its, longest) > 0) {
+				longest, by = its, n
+			}
+		}
+		if source == 0 || slices.Compare(longest, end) < 0 {
+			end, source = longest, by
+		}
+	}
+	return end, source
+}
+
+// keepers returns which of the nodes keep the data of each shard.
+func (c *Core) keepers(nodes []ids.NodeID) [][]ids.NodeID {
+	if c.cfg.Keepers == nil {
+		return [][]ids.NodeID{nodes}
+	}
+	return c.cfg.Keepers(nodes)
+}
+
+// keptBy reports whether of each shard, by the layout of the nodes, a keeper is one of those for whom in returns true.
+func (c *Core) keptBy(nodes []ids.NodeID, in func(ids.NodeID) bool) bool {
+	return !slices.ContainsFunc(c.keepers(nodes), func(keep []ids.NodeID) bool { return !slices.ContainsFunc(keep, in) })
+}
+
+// dataIsHere reports whether of each shard a node takes part that has its data up to the end of base (V8).
+func (c *Core) dataIsHere(base *View) bool {
+	return c.keptBy(base.settled(), func(n ids.NodeID) bool { return c.lead.takesPart(n) && c.lead.knows(n, base) })
+}
+
+// settles reports whether all members of v, the successor of base, will be whole by the layout of its configured nodes: they
+// were, or gain nothing by it, or are new and fetch before they enter (V8).
+func (c *Core) settles(v, base *View) bool {
+	had, has, will := c.keepers(base.settled()), c.keepers(base.NodeIDs()), c.keepers(v.NodeIDs())
+	for shard, keep := range will {
+		for _, n := range keep {
+			r := c.lead.reports[n]
+			if r == nil || v.Rank(n) < 0 {
+				return false
+			}
+			if r.view.ID == base.ID && base.ID > 0 && !slices.Contains(had[shard], n) && !(r.ends.Whole && slices.Contains(has[shard], n)) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // commit has the members install the view.

@@ -49,6 +49,7 @@ func (m *message) encode() []byte {
 		e.u64(uint64(s.current))
 		e.u64(s.round)
 		e.nodes(s.links)
+		e.sets(s.layouts)
 	case promiseMsg:
 		e.ballot(m.ballot)
 		e.report(&m.report)
@@ -78,6 +79,7 @@ func (e *encoder) report(r *report) {
 	e.versions(r.ends.End)
 	e.u64(uint64(r.ends.Floor))
 	e.u64(uint64(r.ends.Now))
+	e.flag(r.ends.Whole)
 }
 
 func decodeMessage(b []byte) (message, error) {
@@ -87,7 +89,7 @@ func decodeMessage(b []byte) (message, error) {
 	case stateMsg:
 		m.state = state{
 			member: d.member(), attempt: d.u64(), installed: ids.ViewID(d.u32()),
-			active: d.flag(), survivor: d.flag(), current: ids.ViewID(d.u32()), round: d.round(), links: d.nodes(),
+			active: d.flag(), survivor: d.flag(), current: ids.ViewID(d.u32()), round: d.round(), links: d.nodes(), layouts: d.sets(),
 		}
 	case promiseMsg:
 		m.ballot = d.ballot()
@@ -118,6 +120,6 @@ func (d *decoder) report() report {
 	return report{
 		member: d.member(), attempt: d.u64(), view: d.view(), survivor: d.flag(), received: d.vectors(),
 		accepted: d.proposal(), current: ids.ViewID(d.u32()), change: d.peers(),
-		ends: Ends{End: d.versions(), Floor: hlc.Timestamp(d.u64()), Now: hlc.Timestamp(d.u64())},
+		ends: Ends{End: d.versions(), Floor: hlc.Timestamp(d.u64()), Now: hlc.Timestamp(d.u64()), Whole: d.flag()},
 	}
 }
