@@ -7,6 +7,9 @@ import (
 	"dfs/ids"
 )
 
+// DefaultReplicas is how many nodes keep the data of a shard unless it is said otherwise.
+const DefaultReplicas = 3
+
 // A Layout says which subgroups share a group, that is one total order. It is a pure function of the number of data
 // shards, so all members compute the same.
 type Layout struct {
@@ -59,4 +62,46 @@ func weight(node ids.NodeID, shard ids.Subgroup) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31
+}
+
+// keepers returns which of the nodes keep the data of each data shard.
+func (n *Node) keepers(nodes []ids.NodeID) [][]ids.NodeID {
+	out := make([][]ids.NodeID, n.cfg.Shards)
+	for s := range out {
+		out[s] = Keepers(nodes, ids.Subgroup(s+1), n.cfg.Replicas)
+	}
+	return out
+}
+
+// homes says which nodes are to have the data of which shards.
+type homes struct {
+	everywhere bool // all nodes have all data
+	has        map[ids.NodeID][]bool
+}
+
+// newHomes puts together what several sets of nodes, each by its layout, say.
+func newHomes(layouts [][]ids.NodeID, shards, replicas int) homes {
+	h := homes{everywhere: true, has: map[ids.NodeID][]bool{}}
+	for _, nodes := range layouts {
+		h.everywhere = h.everywhere && len(nodes) <= replicas
+		for _, n := range nodes {
+			if h.has[n] == nil {
+				h.has[n] = make([]bool, shards+1)
+			}
+		}
+	}
+	for _, nodes := range layouts {
+		for s := range shards + 1 {
+			for _, n := range Keepers(nodes, ids.Subgroup(s), replicas) {
+				h.has[n][s] = true
+			}
+		}
+	}
+	return h
+}
+
+// keeps reports whether node is to have the data of a subgroup.
+func (h *homes) keeps(node ids.NodeID, sub ids.Subgroup) bool {
+	has := h.has[node]
+	return h.everywhere || int(sub) < len(has) && has[sub]
 }

@@ -21,13 +21,15 @@ import (
 
 // Config is what a Node is made of. The owner opened the log and the index; the Node does not close them.
 type Config struct {
-	Self    views.Member
-	Nodes   []views.Peer // the configured nodes of the cluster; a persisted view knows better
-	Shards  int          // data shards, at least 1; the same at every member, for ever
-	Log     Log
-	Index   *index.Index
-	Durable views.Durable // what SaveState saved last
-	Floor   hlc.Timestamp // what SaveFloor saved last
+	Self   views.Member
+	Nodes  []views.Peer // the configured nodes of the cluster; a persisted view knows better
+	Shards int          // data shards, at least 1; the same at every member, for ever
+	// Replicas is how many nodes keep the data of a shard, the same at every member, for ever; 0 means DefaultReplicas.
+	Replicas int
+	Log      Log
+	Index    *index.Index
+	Durable  views.Durable // what SaveState saved last
+	Floor    hlc.Timestamp // what SaveFloor saved last
 
 	SaveState func(views.Durable) error  // persist before returning
 	SaveFloor func(hlc.Timestamp) error  // survive the end of the process; may be nil
@@ -64,6 +66,9 @@ type Log interface {
 }
 
 func (c Config) withDefaults() Config {
+	if c.Replicas == 0 {
+		c.Replicas = DefaultReplicas
+	}
 	if c.RingBytes == 0 {
 		c.RingBytes = 16 << 20
 	}
@@ -128,6 +133,7 @@ type Node struct {
 	opening      bool          // all members have installed the view; it is opened when the leases on the last one are over
 	lastOpen     time.Duration // when a view was seen to be open last
 	full         bool          // the own disk has no room for new data
+	whole        bool          // all data that the view's layouts give this node is here, durably
 	changes      []*change     // Reconfigure waits for them
 	events       []event       // being handled
 	beat         hlc.Timestamp // the last heartbeat
@@ -163,6 +169,7 @@ type activeView struct {
 	rank  ids.Rank
 	table *sst.Table
 	snap  *sst.Snapshot
+	homes homes             // of data, by the configured and by the settled nodes
 	open  bool              // every member has its regions registered
 	trim  bool              // the trim was delivered
 	sent  [64]time.Duration // when the own heartbeats were sent, by number modulo 64
@@ -221,6 +228,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	n.core = views.New(views.Config{
 		Self: n.cfg.Self, Nodes: n.cfg.Nodes, Durable: n.cfg.Durable, Ends: n.ends, Grace: n.cfg.Grace,
+		Keepers: n.keepers,
 	})
 	return n, nil
 }

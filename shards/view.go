@@ -97,7 +97,7 @@ func (n *Node) carryOut(effects []views.Effect) {
 // ends is what a report says of the log: the last version of each order, and a moment before which
 // the next view must not stamp anything.
 func (n *Node) ends() views.Ends {
-	ends := views.Ends{End: make([]ids.Version, len(n.orders)), Floor: n.clock.Last(), Now: n.cfg.Physical()}
+	ends := views.Ends{End: make([]ids.Version, len(n.orders)), Floor: n.clock.Last(), Now: n.cfg.Physical(), Whole: n.whole}
 	for g, o := range n.orders {
 		ends.End[g] = o.last
 		if v := n.view; v != nil {
@@ -185,6 +185,7 @@ func (n *Node) activate(view views.View) {
 	v := &activeView{View: view, rank: view.Rank(n.cfg.Self.Node)}
 	v.table = sst.New(layout, v.rank, fabric.Words(mem))
 	v.snap, v.heard = sst.NewSnapshot(layout), make([]uint64, size)
+	v.homes = newHomes(view.Layouts(), n.cfg.Shards, n.cfg.Replicas)
 	n.lease.Store(int64(v.leasedUntil(n.cfg.LeaseFor)))
 	after := view.Floor
 	for _, o := range n.orders {

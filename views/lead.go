@@ -277,14 +277,16 @@ func (c *Core) compareEnds() {
 // (but what was kept by none of them), and with no survivor all that was persisted everywhere.
 func (c *Core) furthest(base *View) (end []ids.Version, source ids.NodeID) {
 	l := &c.lead
-	for shard := range c.keepers(base.NodeIDs()) {
+	var layouts [][][]ids.NodeID
+	for _, nodes := range base.Layouts() {
+		layouts = append(layouts, c.keepers(nodes))
+	}
+	for shard := range layouts[0] {
 		var longest []ids.Version
 		by := ids.NodeID(0)
 		for _, s := range l.basis {
 			n := s.member.Node
-			keeps := slices.ContainsFunc(base.Layouts(), func(nodes []ids.NodeID) bool {
-				return slices.Contains(c.keepers(nodes)[shard], n)
-			})
+			keeps := slices.ContainsFunc(layouts, func(keep [][]ids.NodeID) bool { return slices.Contains(keep[shard], n) })
 			if its := l.ready[n]; keeps && l.knows(n, base) && (by == 0 || slices.Compare(its, longest) > 0) {
 				longest, by = its, n
 			}
