@@ -138,7 +138,7 @@ func (i *Inspection) replay(x *index.Index) error {
 		return err
 	}
 	engine, err := shards.New(shards.Config{
-		Self: views.Member{Node: i.id.Node}, Nodes: peersOf(i.id.Members), Shards: i.id.Shards, Log: i.vlog, Index: x, Durable: durable,
+		Self: views.Member{Node: i.id.Node}, Nodes: peersOf(i.id.Members), Shards: i.id.Shards, Replicas: i.id.Replicas, Log: i.vlog, Index: x, Durable: durable,
 		SaveState: d.saveView, Physical: func() hlc.Timestamp { return 0 },
 	})
 	if err != nil {
