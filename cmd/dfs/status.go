@@ -144,7 +144,7 @@ func statusText(st *control.Status) string {
 	if len(st.Subgroups) > 0 {
 		line("\nSUBGROUP\tREPLICAS\tORDER\tDELIVERED\tPERSISTED\tREADABLE UP TO")
 		for _, s := range st.Subgroups {
-			line("%s\t%s\t%d\t%s\t%s\t%s", s.Name, idsText(s.Replicas), s.Group, s.Delivered, s.Persisted, momentText(s.Frontier))
+			line("%s\t%s\t%d\t%s\t%s\t%s", s.Name, replicasText(s), s.Group, s.Delivered, s.Persisted, momentText(s.Frontier))
 		}
 		w.Flush()
 	}
@@ -185,6 +185,14 @@ func orNone(s string) string {
 		return "none"
 	}
 	return s
+}
+
+// replicasText says who has the data of a subgroup, and who is getting it.
+func replicasText(s control.Subgroup) string {
+	if len(s.Gaining) == 0 {
+		return idsText(s.Replicas)
+	}
+	return idsText(s.Replicas) + " (moving to " + idsText(s.Gaining) + ")"
 }
 
 func idsText(nodes []ids.NodeID) string {
