@@ -41,8 +41,8 @@ type GroupStatus struct {
 type SubgroupStatus struct {
 	Keepers []ids.NodeID // members of the view that have its data
 	Gaining []ids.NodeID // members to which its data is moving
-	Applied uint64      // operations applied since the node started, recovery included
-	Version ids.Version // of the last of them, 0 if there was none
+	Applied uint64       // operations applied since the node started, recovery included
+	Version ids.Version  // of the last of them, 0 if there was none
 }
 
 // Status asks the stepping goroutine for the node's state. It fails with errs.Interrupted or
