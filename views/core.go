@@ -16,6 +16,9 @@ type Config struct {
 	Durable Durable // as persisted before, zero for a new node
 	// Ends returns where the log ends. Called when a report is made.
 	Ends func() Ends
+	// Full returns, for each group, a version up to which this node has, durably, all data that the layout of the nodes
+	// gives it; at least the end of the log if it lacks nothing. nil: it never lacks any.
+	Full func(nodes []ids.NodeID) []ids.Version
 	// Keepers returns for each shard which of the nodes keep its data, a function of the set of nodes alone. nil: all keep
 	// all, as one shard.
 	Keepers func(nodes []ids.NodeID) [][]ids.NodeID
@@ -36,13 +39,13 @@ const (
 	// Persist Durable before carrying out what follows.
 	Persist
 	// DeliverTrim: deliver in the rings of the wedged view what is there of Trim, if it is not nil, in any case sync the
-	// log, then call Finished(Number), with Layouts heeded.
+	// log, then call Finished(Number); begin to get the data that is lacking.
 	DeliverTrim
-	// Fetch from To what the log lacks, sync it, then call Finished(Number), with Layouts heeded. A later Fetch or CatchUp
-	// replaces it.
+	// Fetch from To what the log lacks, and from anyone the data, sync, then call Finished(Number). A later Fetch or
+	// CatchUp replaces it.
 	Fetch
-	// CatchUp with To, a member of a view that goes on without this node: fetch what its log has by now, then
-	// call CaughtUp, with Layouts heeded.
+	// CatchUp with To, a member of a view that goes on without this node: fetch what its log has by now, and from
+	// anyone the data, sync, then call CaughtUp.
 	CatchUp
 	// Activate View: make its rings, register them. Nothing is written to peers yet.
 	Activate
@@ -59,8 +62,7 @@ type Effect struct {
 	Trim    *Trim
 	View    View
 	Number  uint64
-	// Layouts: before Finished or CaughtUp is called, this node is to have all data that these sets of nodes, by their
-	// layouts, say it keeps.
+	// Layouts: this node is to get all data that these sets of nodes, by their layouts, say it keeps.
 	Layouts [][]ids.NodeID
 }
 

@@ -150,10 +150,10 @@ func (c *Core) onDecided(m message) {
 		return
 	}
 	p := c.durable.Accepted
-	number := p.Ballot.Number()
+	number, layouts := p.Ballot.Number(), [][]ids.NodeID{p.View.settled()}
 	switch {
 	case c.phase == accepted && m.source == 0:
-		e := Effect{Kind: DeliverTrim, Number: number, Layouts: p.View.Layouts()}
+		e := Effect{Kind: DeliverTrim, Number: number, Layouts: layouts}
 		if c.holds && c.durable.View.ID == p.Base.ID {
 			e.Trim = p.Trim
 		}
@@ -161,7 +161,7 @@ func (c *Core) onDecided(m message) {
 		c.effect(e)
 	case c.phase == ready && m.source != 0 && m.source != c.cfg.Self.Node:
 		c.phase, c.source = finishing, 0 // a Fetch takes the place of a CatchUp
-		c.effect(Effect{Kind: Fetch, To: m.source, Number: number, Layouts: p.View.Layouts()})
+		c.effect(Effect{Kind: Fetch, To: m.source, Number: number, Layouts: layouts})
 	}
 }
 
@@ -175,7 +175,11 @@ func (c *Core) Finished(number uint64) []Effect {
 
 func (c *Core) finished() {
 	c.phase = ready
-	c.send(c.ballot.Node, message{kind: readyMsg, ballot: c.ballot, end: c.cfg.Ends().End})
+	m := message{kind: readyMsg, ballot: c.ballot, end: c.cfg.Ends().End}
+	if m.full = m.end; c.cfg.Full != nil {
+		m.full = c.cfg.Full(c.durable.Accepted.View.settled())
+	}
+	c.send(c.ballot.Node, m)
 }
 
 // install makes the proposed view the current one (V1).

@@ -20,8 +20,11 @@ type leader struct {
 	proposal *Proposal
 	accepted map[ids.NodeID]bool
 	decided  bool
-	ready    map[ids.NodeID][]ids.Version
+	ready    map[ids.NodeID]logEnd
 }
+
+// logEnd is how far a log goes, and its data.
+type logEnd struct{ end, full []ids.Version }
 
 func (l *leader) reset() { *l = leader{} }
 
@@ -55,7 +58,7 @@ func (c *Core) tryLead() {
 	}
 	l.reset()
 	l.ballot, l.since, l.basis = Ballot{Round: round + 1, Node: c.cfg.Self.Node}, c.now, basis
-	l.reports, l.accepted, l.ready = map[ids.NodeID]*report{}, map[ids.NodeID]bool{}, map[ids.NodeID][]ids.Version{}
+	l.reports, l.accepted, l.ready = map[ids.NodeID]*report{}, map[ids.NodeID]bool{}, map[ids.NodeID]logEnd{}
 	for _, n := range clique {
 		c.send(n, message{kind: prepareMsg, ballot: l.ballot})
 	}
@@ -95,7 +98,7 @@ func (c *Core) onAnswer(from ids.NodeID, m message) {
 		}
 	case readyMsg:
 		if l.decided {
-			l.ready[from] = m.end
+			l.ready[from] = logEnd{m.end, m.full}
 			c.compareEnds()
 		}
 	}
@@ -110,9 +113,6 @@ func (c *Core) propose() {
 	}
 	if !slices.ContainsFunc(l.basis, func(s state) bool { return l.knows(s.member.Node, &base) }) {
 		return // nobody who is here knows how the base view ended
-	}
-	if !c.dataIsHere(&base) {
-		return // the data of some shard is only with nodes that are not here
 	}
 	p := &Proposal{Base: base}
 	if chosen != nil {
@@ -258,10 +258,13 @@ func (c *Core) compareEnds() {
 			return
 		}
 	}
-	end, source := c.furthest(&l.proposal.Base)
+	end, source := c.furthest(l.proposal)
+	if source == 0 {
+		return
+	}
 	same := true
 	for _, m := range l.proposal.View.Members {
-		if its, ok := l.ready[m.Node]; ok && !slices.Equal(its, end) {
+		if r, ok := l.ready[m.Node]; ok && (!slices.Equal(r.end, end) || slices.Compare(r.full, end) < 0) {
 			same = false
 			delete(l.ready, m.Node)
 			c.send(m.Node, message{kind: decidedMsg, ballot: l.ballot, source: source})
@@ -272,30 +275,27 @@ func (c *Core) compareEnds() {
 	}
 }
 
-// furthest returns the furthest place up to which those who know have everything, and one whose log ends there: of each
-// shard the longest log among those that keep its data, and of these the shortest. It has all that a survivor delivered
-// (but what was kept by none of them), and with no survivor all that was persisted everywhere.
-func (c *Core) furthest(base *View) (end []ids.Version, source ids.NodeID) {
+// furthest returns where the log may go on, and one who knows and whose log ends there: the longest log of those who know
+// of which all data is here. It has all that a survivor delivered (but what none of those who kept it has any more), and
+// with no survivor all that was persisted everywhere. It is none while data that was persisted is only with nodes that
+// are not here.
+func (c *Core) furthest(p *Proposal) (end []ids.Version, source ids.NodeID) {
 	l := &c.lead
-	var layouts [][][]ids.NodeID
-	for _, nodes := range base.Layouts() {
-		layouts = append(layouts, c.keepers(nodes))
-	}
-	for shard := range layouts[0] {
-		var longest []ids.Version
-		by := ids.NodeID(0)
-		for _, s := range l.basis {
-			n := s.member.Node
-			keeps := slices.ContainsFunc(layouts, func(keep [][]ids.NodeID) bool { return slices.Contains(keep[shard], n) })
-			if its := l.ready[n]; keeps && l.knows(n, base) && (by == 0 || slices.Compare(its, longest) > 0) {
-				longest, by = its, n
-			}
-		}
-		if source == 0 || slices.Compare(longest, end) < 0 {
-			end, source = longest, by
+	for _, s := range l.basis {
+		n := s.member.Node
+		if r := l.ready[n]; l.knows(n, &p.Base) && (source == 0 || slices.Compare(r.end, end) > 0) && c.dataIsHere(p, r.end) {
+			end, source = r.end, n
 		}
 	}
 	return end, source
+}
+
+// dataIsHere reports whether of each shard somebody who takes part has the data up to end (V8).
+func (c *Core) dataIsHere(p *Proposal, end []ids.Version) bool {
+	return c.keptBy(p.View.settled(), func(n ids.NodeID) bool {
+		r, ok := c.lead.ready[n]
+		return ok && slices.Compare(r.full, end) >= 0
+	})
 }
 
 // keepers returns which of the nodes keep the data of each shard.
@@ -309,11 +309,6 @@ func (c *Core) keepers(nodes []ids.NodeID) [][]ids.NodeID {
 // keptBy reports whether of each shard, by the layout of the nodes, a keeper is one of those for whom in returns true.
 func (c *Core) keptBy(nodes []ids.NodeID, in func(ids.NodeID) bool) bool {
 	return !slices.ContainsFunc(c.keepers(nodes), func(keep []ids.NodeID) bool { return !slices.ContainsFunc(keep, in) })
-}
-
-// dataIsHere reports whether of each shard a node takes part that has its data up to the end of base (V8).
-func (c *Core) dataIsHere(base *View) bool {
-	return c.keptBy(base.settled(), func(n ids.NodeID) bool { return c.lead.takesPart(n) && c.lead.knows(n, base) })
 }
 
 // settles reports whether all members of v, the successor of base, will be whole by the layout of its configured nodes: they

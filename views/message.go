@@ -30,6 +30,7 @@ type message struct {
 	proposal *Proposal
 	source   ids.NodeID    // decided: who has the whole log, 0 to begin with
 	end      []ids.Version // ready
+	full     []ids.Version // ready: up to where the data is there that the next view's settled layout asks for
 	attempts []uint64      // commit: of each member by rank, the attempt that the ballot rested on, 0 for none
 	view     ids.ViewID    // installed
 	instance uint32        // installed: the sender's incarnation
@@ -62,6 +63,7 @@ func (m *message) encode() []byte {
 		e.ballot(m.ballot)
 		e.u64(uint64(m.source))
 		e.versions(m.end)
+		e.versions(m.full)
 		e.vectors([][]uint64{m.attempts})
 	}
 	return e.b
@@ -104,7 +106,7 @@ func decodeMessage(b []byte) (message, error) {
 	case prepareMsg, acceptedMsg, decidedMsg, readyMsg, commitMsg:
 		m.ballot = d.ballot()
 		m.source = ids.NodeID(d.u32())
-		m.end = d.versions()
+		m.end, m.full = d.versions(), d.versions()
 		if v := d.vectors(); len(v) == 1 {
 			m.attempts = v[0]
 		} else {
