@@ -15,12 +15,15 @@ func (c *Core) pending() bool {
 	})
 }
 
-// clique returns the nodes that should decide on the next view as far as this node knows: configured or caught up, out
-// of any view, and linked to each other. The largest such set counts, of equal ones that with the lowest nodes.
+// clique returns the nodes that should decide on the next view as far as this node knows: configured, by the last view or
+// by the accepted one, or caught up, out of any view, and linked to each other. The largest such set counts, of equal ones
+// that with the lowest nodes.
 func (c *Core) clique() []ids.NodeID {
 	var nodes []ids.NodeID
+	next := c.durable.Accepted
 	for _, n := range c.Connected() {
-		if s, known := c.states[n]; known && !s.active && (c.durable.View.Configured(n) || s.current > 0) {
+		configured := c.durable.View.Configured(n) || next != nil && next.View.Configured(n)
+		if s, known := c.states[n]; known && !s.active && (configured || s.current > 0) {
 			nodes = append(nodes, n)
 		}
 	}

@@ -17,6 +17,7 @@ type leader struct {
 	since    time.Duration
 	basis    []state // of those that take part, as it was when the ballot began
 	reports  map[ids.NodeID]*report
+	opened   ids.ViewID // no later view was ever open
 	proposal *Proposal
 	accepted map[ids.NodeID]bool
 	decided  bool
@@ -108,10 +109,11 @@ func (c *Core) onAnswer(from ids.NodeID, m message) {
 func (c *Core) propose() {
 	l := &c.lead
 	base, chosen := c.base()
+	l.opened = l.lastOpened(&base)
 	if !base.decides(l.takesPart) || !c.remembers(&base) {
 		return // more nodes than this one knew of have to decide
 	}
-	if !slices.ContainsFunc(l.basis, func(s state) bool { return l.knows(s.member.Node, &base) }) {
+	if !slices.ContainsFunc(l.basis, func(s state) bool { return l.knows(s.member.Node) }) {
 		return // nobody who is here knows how the base view ended
 	}
 	p := &Proposal{Base: base}
@@ -160,18 +162,39 @@ func (c *Core) base() (base View, chosen *Proposal) {
 	return base, chosen
 }
 
-// knows reports whether a node's log has all that was persisted everywhere up to the end of the view before base, and what
-// it got of base: it was a member.
-func (l *leader) knows(node ids.NodeID, base *View) bool {
+// lastOpened returns the last view that may have been open: for that all its members had to install it, which are a
+// majority.
+func (l *leader) lastOpened(base *View) ids.ViewID {
+	for v := base.ID; v > 0; v-- {
+		have := len(base.Nodes)
+		for _, p := range base.Nodes {
+			r := l.reports[p.Node]
+			if r == nil || r.view.ID >= v || r.blank(base.ID) {
+				continue
+			}
+			if have--; v == base.ID && base.Rank(p.Node) >= 0 {
+				have = 0 // a member that has not
+			}
+		}
+		if have >= base.Majority() {
+			return v
+		}
+	}
+	return 0
+}
+
+// knows reports whether a node's log has all that was persisted everywhere: it is a member of the last view that was
+// open, or of a later one.
+func (l *leader) knows(node ids.NodeID) bool {
 	r := l.reports[node]
-	return r.view.ID == base.ID && (base.ID == 0 || base.Rank(node) >= 0)
+	return r.view.ID >= l.opened && (r.view.ID == 0 || r.view.Rank(node) >= 0)
 }
 
 // leastReceived returns where the base view ends if that was not decided before: at the least that a survivor received.
 // What any member delivered before was received by all, so it lies within. It is nil if nobody here has the rings.
 func (l *leader) leastReceived(base *View) (least *Trim) {
 	for _, s := range l.basis {
-		if r := l.reports[s.member.Node]; r.survivor && l.knows(s.member.Node, base) {
+		if r := l.reports[s.member.Node]; r.survivor && r.view.ID == base.ID {
 			least = lower(least, base.ID, r.received)
 		}
 	}
@@ -200,7 +223,7 @@ func lower(t *Trim, view ids.ViewID, received [][]uint64) *Trim {
 func (c *Core) nextView(p *Proposal) bool {
 	l := &c.lead
 	v := &p.View
-	*v = View{ID: p.Base.ID + 1, Nodes: p.Base.Nodes}
+	*v = View{ID: p.Base.ID + 1, Nodes: p.Base.Nodes, Settled: p.Base.settled()}
 	present, survivors := 0, false
 	var now hlc.Timestamp
 	for _, s := range l.basis {
@@ -218,19 +241,18 @@ func (c *Core) nextView(p *Proposal) bool {
 		// Who is missing may have answered about moments that only the rings of those who restarted knew of.
 		v.Floor = max(v.Floor, now+maxSkew)
 	}
-	if !c.fill(v, p.Base.ID) && !slices.Equal(v.Nodes, p.Base.Nodes) {
+	ok := c.fill(v, p.Base.ID)
+	if !ok && !slices.Equal(v.Nodes, p.Base.Nodes) {
 		v.Nodes = p.Base.Nodes // the change would leave too few
-		c.fill(v, p.Base.ID)
+		ok = c.fill(v, p.Base.ID)
 	}
-	v.Settled = p.Base.settled()
 	if c.settles(v, &p.Base) {
 		v.Settled = v.NodeIDs()
 	}
-	is := func(n ids.NodeID) bool { return v.Rank(n) >= 0 }
-	return v.decides(is) && c.keptBy(v.Settled, is)
+	return ok
 }
 
-// fill chooses the members and reports whether they are a majority.
+// fill chooses the members and reports whether they are enough: a majority, and of each shard a keeper.
 func (c *Core) fill(v *View, base ids.ViewID) bool {
 	is := func(n ids.NodeID) bool { return v.Rank(n) >= 0 }
 	for _, all := range []bool{false, true} {
@@ -241,7 +263,7 @@ func (c *Core) fill(v *View, base ids.ViewID) bool {
 				v.Members = append(v.Members, r.member)
 			}
 		}
-		if v.decides(is) {
+		if v.decides(is) && c.keptBy(v.Settled, is) {
 			return true
 		}
 	}
@@ -254,7 +276,7 @@ func (c *Core) compareEnds() {
 	l := &c.lead
 	for _, s := range l.basis {
 		n := s.member.Node
-		if _, ok := l.ready[n]; !ok && (l.knows(n, &l.proposal.Base) || l.proposal.View.Rank(n) >= 0) {
+		if _, ok := l.ready[n]; !ok && (l.knows(n) || l.proposal.View.Rank(n) >= 0) {
 			return
 		}
 	}
@@ -270,7 +292,8 @@ func (c *Core) compareEnds() {
 			c.send(m.Node, message{kind: decidedMsg, ballot: l.ballot, source: source})
 		}
 	}
-	if same {
+	in := func(n ids.NodeID) bool { _, ok := l.ready[n]; return ok && l.proposal.View.Rank(n) >= 0 }
+	if same && c.keptBy(l.proposal.View.settled(), in) { // else a member is not here that the data is to be with
 		c.commit()
 	}
 }
@@ -283,7 +306,7 @@ func (c *Core) furthest(p *Proposal) (end []ids.Version, source ids.NodeID) {
 	l := &c.lead
 	for _, s := range l.basis {
 		n := s.member.Node
-		if r := l.ready[n]; l.knows(n, &p.Base) && (source == 0 || slices.Compare(r.end, end) > 0) && c.dataIsHere(p, r.end) {
+		if r := l.ready[n]; l.knows(n) && (source == 0 || slices.Compare(r.end, end) > 0) && c.dataIsHere(p, r.end) {
 			end, source = r.end, n
 		}
 	}
