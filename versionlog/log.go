@@ -36,6 +36,7 @@ type Log struct {
 	err     error   // sticky
 
 	reads reader
+	finds finder
 }
 
 func (l *Log) start(number uint64) LSN { return LSN(number) * LSN(l.size) }
@@ -183,7 +184,7 @@ func (l *Log) plan(end LSN, recs []record.Record) (*plan, error) {
 				return nil, err
 			}
 		}
-		if r.DataLen() > 0 && l.offset(p.end)+n > l.size-l.cfg.ReserveBytes {
+		if r.DataLen() > 0 && !r.Hollow() && l.offset(p.end)+n > l.size-l.cfg.ReserveBytes {
 			if err := l.ensure(len(p.opened) + 1); err != nil {
 				return nil, err
 			}
