@@ -104,7 +104,7 @@ func (n *node) end() []ids.Version {
 func newCluster(t *testing.T, seed uint64, size, replicas int) *cluster {
 	c := &cluster{
 		replicas: replicas, calm: 160 << (seed / 10 % 5),
-		t:        t, rng: rand.New(rand.NewPCG(seed, 1)), links: map[[2]int][][]byte{}, up: map[[2]int]bool{},
+		t: t, rng: rand.New(rand.NewPCG(seed, 1)), links: map[[2]int][][]byte{}, up: map[[2]int]bool{},
 		trims: map[ids.ViewID]*Trim{}, views: map[ids.ViewID]View{}, sent: map[ids.ViewID]int{}, body: map[ids.Version]int{},
 	}
 	for i := range size {
@@ -517,7 +517,7 @@ func (c *cluster) fault() {
 
 // V1 to V8 under random breaks, crashes, lost disks and changes; once these stop, everyone is in one view again.
 func TestAgreement(t *testing.T) {
-	seeds := uint64(300)
+	seeds := uint64(200)
 	first := uint64(1)
 	if *seedFlag != 0 {
 		first, seeds = *seedFlag, 1

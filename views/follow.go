@@ -179,8 +179,9 @@ func (c *Core) Finished(number uint64) []Effect {
 func (c *Core) finished() {
 	c.phase = ready
 	m := message{kind: readyMsg, ballot: c.ballot, end: c.cfg.Ends().End}
-	if m.full = m.end; c.cfg.Full != nil {
-		m.full = c.cfg.Full(c.durable.Accepted.View.settled())
+	if m.full, m.had = m.end, m.end; c.cfg.Full != nil {
+		p := c.durable.Accepted
+		m.full, m.had = c.cfg.Full(p.View.settled()), c.cfg.Full(p.Base.settled())
 	}
 	c.send(c.ballot.Node, m)
 }

@@ -24,8 +24,8 @@ type leader struct {
 	ready    map[ids.NodeID]logEnd
 }
 
-// logEnd is how far a log goes, and its data.
-type logEnd struct{ end, full []ids.Version }
+// logEnd is how far a log goes, and its data by the settled layouts of the next view and of the one before.
+type logEnd struct{ end, full, had []ids.Version }
 
 func (l *leader) reset() { *l = leader{} }
 
@@ -99,7 +99,7 @@ func (c *Core) onAnswer(from ids.NodeID, m message) {
 		}
 	case readyMsg:
 		if l.decided {
-			l.ready[from] = logEnd{m.end, m.full}
+			l.ready[from] = logEnd{m.end, m.full, m.had}
 			c.compareEnds()
 		}
 	}
@@ -163,13 +163,13 @@ func (c *Core) base() (base View, chosen *Proposal) {
 }
 
 // lastOpened returns the last view that may have been open: for that all its members had to install it, which are a
-// majority.
+// majority. Who knows of no view may have forgotten.
 func (l *leader) lastOpened(base *View) ids.ViewID {
 	for v := base.ID; v > 0; v-- {
 		have := len(base.Nodes)
 		for _, p := range base.Nodes {
 			r := l.reports[p.Node]
-			if r == nil || r.view.ID >= v || r.blank(base.ID) {
+			if r == nil || r.view.ID >= v || r.view.ID == 0 {
 				continue
 			}
 			if have--; v == base.ID && base.Rank(p.Node) >= 0 {
@@ -313,12 +313,21 @@ func (c *Core) furthest(p *Proposal) (end []ids.Version, source ids.NodeID) {
 	return end, source
 }
 
-// dataIsHere reports whether of each shard somebody who takes part has the data up to end (V8).
+// dataIsHere reports whether of each shard somebody who takes part has the data up to end (V8), by the layout of before
+// or by the next one.
 func (c *Core) dataIsHere(p *Proposal, end []ids.Version) bool {
-	return c.keptBy(p.View.settled(), func(n ids.NodeID) bool {
-		r, ok := c.lead.ready[n]
-		return ok && slices.Compare(r.full, end) >= 0
-	})
+	had, has := c.keepers(p.Base.settled()), c.keepers(p.View.settled())
+	for shard := range has {
+		if !slices.ContainsFunc(c.lead.basis, func(s state) bool {
+			n := s.member.Node
+			r, ok := c.lead.ready[n]
+			return ok && (slices.Contains(had[shard], n) && slices.Compare(r.had, end) >= 0 ||
+				slices.Contains(has[shard], n) && slices.Compare(r.full, end) >= 0)
+		}) {
+			return false
+		}
+	}
+	return true
 }
 
 // keepers returns which of the nodes keep the data of each shard.

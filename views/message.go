@@ -31,6 +31,7 @@ type message struct {
 	source   ids.NodeID    // decided: who has the whole log, 0 to begin with
 	end      []ids.Version // ready
 	full     []ids.Version // ready: up to where the data is there that the next view's settled layout asks for
+	had      []ids.Version // ready: the same for the view before
 	attempts []uint64      // commit: of each member by rank, the attempt that the ballot rested on, 0 for none
 	view     ids.ViewID    // installed
 	instance uint32        // installed: the sender's incarnation
@@ -64,6 +65,7 @@ func (m *message) encode() []byte {
 		e.u64(uint64(m.source))
 		e.versions(m.end)
 		e.versions(m.full)
+		e.versions(m.had)
 		e.vectors([][]uint64{m.attempts})
 	}
 	return e.b
@@ -106,7 +108,7 @@ func decodeMessage(b []byte) (message, error) {
 	case prepareMsg, acceptedMsg, decidedMsg, readyMsg, commitMsg:
 		m.ballot = d.ballot()
 		m.source = ids.NodeID(d.u32())
-		m.end, m.full = d.versions(), d.versions()
+		m.end, m.full, m.had = d.versions(), d.versions(), d.versions()
 		if v := d.vectors(); len(v) == 1 {
 			m.attempts = v[0]
 		} else {
