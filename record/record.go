@@ -213,6 +213,9 @@ func (r Record) Size() int {
 	return len(r)
 }
 
+// Subgroup returns whose operation the record is.
+func (r Record) Subgroup() ids.Subgroup { return ids.Subgroup(binary.LittleEndian.Uint16(r[56:])) }
+
 // DataLen returns the number of data bytes, also of a hollow record.
 func (r Record) DataLen() int { return int(binary.LittleEndian.Uint32(r[52:])) }
 

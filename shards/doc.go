@@ -38,6 +38,9 @@
 //	G7  after a restart the index is brought to the end of the log before the node speaks.
 //	G8  which nodes keep the data of a shard is a function of the set of nodes, the shard, and how many replicas there are
 //	    to be; when a node comes or goes, only what it takes over or leaves moves.
+//	G9  a member of a view gets and logs the data of the shards that it is to keep by a layout of the view, and of the
+//	    others the heads; before it says that it has caught up, or is whole, it has, durably, all data that it is to
+//	    keep. Data that is read or brought from elsewhere is verified by the sums in the log here.
 //
 // Callers must not hold a lock that a function given to OnApply takes.
 package shards

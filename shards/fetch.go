@@ -13,7 +13,8 @@ import (
 )
 
 // Fetching brings a log up to the end of another's: between two views, or with a view that goes on without
-// this node. The fetcher asks for a piece after the last version it has; the source answers with whole records.
+// this node. The fetcher asks for a piece after the last version it has; the source answers with the records as
+// it has them, with their data or without. What this node is to keep of data it gets afterwards (see fill.go).
 //
 //	request  number u64 | order u16 | after u64
 //	reply    number u64 | order u16 | after u64 | kind u8 | records, or the version to cut to u64
@@ -69,7 +70,8 @@ type fetchRequest struct {
 	after  ids.Version
 }
 
-func (n *Node) startFetch(source ids.NodeID, number uint64, ahead bool) {
+func (n *Node) startFetch(source ids.NodeID, number uint64, ahead bool, layouts [][]ids.NodeID) {
+	n.aims, n.fill = newHomes(layouts, n.cfg.Shards, n.cfg.Replicas), nil
 	n.fetching = &fetch{number: number, source: source, ahead: ahead}
 	n.log.Info("fetching what the log lacks", "source", source, "catching up", ahead)
 	n.askNext()
@@ -189,7 +191,7 @@ func (n *Node) onReply(from ids.NodeID, b []byte) error {
 	if len(b) < replyHead {
 		return errs.New(errs.Corrupt, "fetch reply of %d bytes", len(b))
 	}
-	if f == nil || f.source != from || le.Uint64(b) != f.number || int(le.Uint16(b[8:])) != f.order ||
+	if f == nil || f.order == len(n.orders) || f.source != from || le.Uint64(b) != f.number || int(le.Uint16(b[8:])) != f.order ||
 		ids.Version(le.Uint64(b[10:])) != n.orders[f.order].last {
 		return nil // of an attempt that is over
 	}
@@ -201,6 +203,9 @@ func (n *Node) onReply(from ids.NodeID, b []byte) error {
 	recs, err := fetched(b, o.last)
 	if err != nil {
 		return err
+	}
+	for i, r := range recs {
+		recs[i] = n.stored(&n.aims, r)
 	}
 	if len(recs) > 0 {
 		if err := n.ingest(o, recs); err != nil {
@@ -215,15 +220,24 @@ func (n *Node) onReply(from ids.NodeID, b []byte) error {
 		n.askNext()
 		return nil
 	}
+	n.startFill(n.aims, true, func() { n.fetched(f) })
+	return nil
+}
+
+// fetched says that the log has what it lacked, and all data that this node is to keep.
+func (n *Node) fetched(f *fetch) {
+	if n.fetching != f {
+		return
+	}
 	n.fetching = nil
 	switch {
+	case !n.syncNow():
 	case f.ahead:
 		n.carryOut(n.core.CaughtUp())
-	case n.syncNow():
+	default:
 		n.carryOut(n.core.Finished(f.number))
 		n.serveFetches()
 	}
-	return nil
 }
 
 // cut stops this node, whose log goes on where nobody else's does.

@@ -100,6 +100,19 @@ func newHomes(layouts [][]ids.NodeID, shards, replicas int) homes {
 	return h
 }
 
+// of returns which nodes are to have the data of a subgroup.
+func (h *homes) of(sub ids.Subgroup) []ids.NodeID {
+	var out []ids.NodeID
+	// In any order: they are sorted below.
+	for n := range h.has {
+		if h.keeps(n, sub) {
+			out = append(out, n)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // keeps reports whether node is to have the data of a subgroup.
 func (h *homes) keeps(node ids.NodeID, sub ids.Subgroup) bool {
 	has := h.has[node]

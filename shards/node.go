@@ -36,6 +36,7 @@ type Config struct {
 	OnView    func(views.View)           // a view was installed; called by whoever steps, must not block; may be nil
 	Physical  func() hlc.Timestamp       // the wall clock
 	Monotonic func() time.Duration       // a clock that nobody sets; nil: that of the Go runtime
+	Work      func(fn func())            // have fn run soon, beside the steps; nil: by goroutines
 	Sync      func()                     // have Log.Sync called soon, then Synced; nil: Run does it
 	Full      func(recordBytes int) bool // refuse new data: the disk is nearly full; nil: never
 	Logger    *slog.Logger
@@ -60,6 +61,10 @@ type Log interface {
 	Scan(from versionlog.LSN, fn func(versionlog.LSN, record.Record) error) error
 	ReadData(lsn versionlog.LSN, off int, p []byte) error
 	Version(lsn versionlog.LSN) (ids.Version, error)
+	Head(lsn versionlog.LSN) (record.Record, error)
+	Record(lsn versionlog.LSN) (record.Record, error)
+	Heads(from versionlog.LSN, fn func(versionlog.LSN, record.Record) error) error
+	Find(v ids.Version) (versionlog.LSN, error)
 	Repair(lsn versionlog.LSN, rec record.Record) error
 	Locate(v ids.Version) versionlog.LSN
 	FindVersion(v ids.Version, of func(ids.Subgroup) bool) (hlc.Timestamp, bool, error)
@@ -141,7 +146,21 @@ type Node struct {
 	hot          hlc.Timestamp // until then every delivery is synced at once: someone is calling fsync
 	asking       hlc.Timestamp // until then someone here is
 	applied      appliedMark
+	homes        homes    // of data, by the layouts of the last view
+	aims         homes    // of data, by those of the view that this node fetches for
+	lacks        []lack   // by subgroup
+	fill         *filling // what is lacking is being got
+	fillNumber   uint64   // of the last request for it
+	filledEnd    versionlog.LSN
+	durable      versionlog.LSN // of the log
+	wantWhole    bool           // a sync will tell whether this node is whole
+	reads        []*unitRead    // being answered by others
+	readNumber   uint64
+	parts        []part
 	onApply      []func(sub ids.Subgroup, origin ids.NodeID, op []byte)
+
+	units   units
+	workers workers
 
 	failed     atomic.Pointer[error]
 	bornAt     atomic.Int64                 // applied.born, for others
@@ -187,6 +206,9 @@ type event struct {
 	status chan<- Status
 	change *change
 	repair *repair
+	unit   *unitRead
+	fill   *filling
+	found  found
 }
 
 type eventKind int
@@ -199,6 +221,9 @@ const (
 	statusAsked
 	changeAsked
 	repairAsked
+	readAsked
+	lackFound
+	answerMade
 )
 
 // New recovers the state from the log and returns a node that knows no peers yet: give Events to a
@@ -223,12 +248,17 @@ func New(cfg Config) (*Node, error) {
 	}
 	n.clock.Observe(n.cfg.Floor)
 	n.floor = n.cfg.Floor
+	if n.cfg.Work == nil {
+		n.cfg.Work = n.workers.do
+	}
+	n.homes = newHomes(cfg.Durable.View.Layouts(), n.cfg.Shards, n.cfg.Replicas)
 	if err := n.recover(); err != nil {
 		return nil, err
 	}
+	n.whole = cfg.Durable.View.ID > 0 && !n.lacksAny(&n.homes)
 	n.core = views.New(views.Config{
 		Self: n.cfg.Self, Nodes: n.cfg.Nodes, Durable: n.cfg.Durable, Ends: n.ends, Grace: n.cfg.Grace,
-		Keepers: n.keepers,
+		Keepers: n.keepers, Full: n.fullUpTo,
 	})
 	return n, nil
 }
@@ -307,6 +337,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer func() {
 		close(stop)
 		syncer.Wait()
+		n.workers.end()
 		n.Close()
 	}()
 	beat := time.NewTicker(n.cfg.Heartbeat / 2)

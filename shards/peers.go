@@ -50,6 +50,8 @@ func (n *Node) tick() {
 	n.carryOut(n.core.Tick(now))
 	n.despair(now)
 	n.serveFetches()
+	n.tickReads()
+	n.tickFill()
 	n.openWhenDue()
 	n.settleLayout()
 	n.endChanges()

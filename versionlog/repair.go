@@ -30,6 +30,18 @@ func (l *Log) Head(lsn LSN) (record.Record, error) {
 	return slices.Clone(rec), err
 }
 
+// Record returns the whole record at lsn, verified.
+func (l *Log) Record(lsn LSN) (record.Record, error) {
+	f, err := l.reads.acquire(l.number(lsn))
+	if err != nil {
+		return nil, err
+	}
+	defer l.reads.release(f)
+	w := window{f: f.File, start: lsn - lsn%LSN(l.size), size: l.size, ahead: firstRead}
+	rec, _, err := w.record(l.offset(lsn))
+	return slices.Clone(rec), err
+}
+
 // Repair writes the data of a record again that was damaged on storage, and makes that durable. rec is another
 // replica's copy; it is refused as errs.Corrupt unless its data is what the head of the record at lsn says.
 func (l *Log) Repair(lsn LSN, rec record.Record) error {
