@@ -244,6 +244,9 @@ func (n *Node) recover() error {
 	if err := n.replay(); err != nil {
 		return err
 	}
+	if err := n.recoverLacks(); err != nil {
+		return err
+	}
 	// What is in the log may not have been synced by the life that wrote it.
 	if _, err := n.cfg.Log.Sync(); err != nil {
 		return errs.Wrap(errs.KindOf(err), err, "syncing the recovered log")

@@ -60,13 +60,8 @@ func (n *Node) fillMore() {
 	if f == nil || f.busy || len(f.batch) > 0 {
 		return
 	}
-	from := lack{}
-	for sub, l := range n.lacks {
-		if l.some && f.want[sub] && (!from.some || l.next < from.next) {
-			from = l
-		}
-	}
-	if !from.some {
+	from, ok := n.firstLack(f.want)
+	if !ok {
 		n.fill = nil
 		f.done()
 		return

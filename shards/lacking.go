@@ -2,6 +2,7 @@ package shards
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"dfs/errs"
 	"dfs/ids"
@@ -73,6 +74,45 @@ func (n *Node) loadLacks() {
 			}
 		}
 	}
+}
+
+// recoverLacks finds out what lacks of what this node was to keep, after the copies in the log are known.
+func (n *Node) recoverLacks() error {
+	want := make([]bool, len(n.lacks))
+	for sub := range want {
+		want[sub] = n.lacks[sub].some && n.homes.keeps(n.cfg.Self.Node, ids.Subgroup(sub))
+	}
+	for from, ok := n.firstLack(want); ok; {
+		f := n.findLacking(from, want)
+		if f.err != nil {
+			return errs.Wrap(errs.KindOf(f.err), f.err, "looking for data that is not here")
+		}
+		for _, head := range f.records {
+			if h := head.Header(); want[h.Subgroup] {
+				l := &n.lacks[h.Subgroup]
+				l.next, l.version, want[h.Subgroup] = versionlog.LSN(h.Position), h.Version, false
+			}
+		}
+		if from.next, from.version, ok = f.next, f.version, f.more && slices.Contains(want, true); f.more {
+			continue
+		}
+		for sub := range want {
+			if want[sub] {
+				n.lacks[sub] = lack{}
+			}
+		}
+	}
+	return nil
+}
+
+// firstLack returns the first of the places from which on data of the shards may be lacking.
+func (n *Node) firstLack(want []bool) (first lack, ok bool) {
+	for sub, l := range n.lacks {
+		if l.some && want[sub] && (!ok || l.next < first.next) {
+			first, ok = l, true
+		}
+	}
+	return first, ok
 }
 
 // fullUpTo returns for each order a version up to which all data is here that the layout of the nodes gives this one.

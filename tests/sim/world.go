@@ -30,6 +30,7 @@ type world struct {
 	clientsPerNode int
 	ringBytes      int
 	segmentSize    int64
+	replicas       int
 	quiet          bool // clients do nothing new
 	delays         delays
 	faults         *faults
@@ -42,12 +43,14 @@ type world struct {
 
 // counters sum up a run.
 type counters struct {
-	steps, ops, calls, reads, past, syncs, crashes, powerFailures, views, breaks, cuts, shortened int
-	simulated                                                                                     time.Duration
+	unread, homes, steps, ops, calls, reads, past, syncs, crashes, powerFailures, views, breaks, cuts, shortened int
+	simulated                                                                                                    time.Duration
 }
 
 func (c *counters) add(o counters) {
 	c.steps += o.steps
+	c.unread += o.unread
+	c.homes += o.homes
 	c.ops += o.ops
 	c.calls += o.calls
 	c.reads += o.reads
@@ -127,6 +130,10 @@ func (w *world) fail(format string, args ...any) { panic(failure{fmt.Sprintf(for
 func newWorld(seed uint64) *world {
 	w := &world{seed: seed, views: map[ids.ViewID]views.View{}, trims: map[ids.ViewID][]*views.Trim{}, rng: rand.New(rand.NewPCG(seed, 0xdf5))}
 	size := pick(w.rng, 1, 3, 3, 3, 3, 3, 3, 5)
+	// Drawn apart, so that the other seeds stay what they were.
+	if own := rand.New(rand.NewPCG(seed, 0x1a7)); own.IntN(3) == 0 {
+		size, w.replicas = pick(own, 3, 4, 4, 5, 5), pick(own, 1, 2, 2, 2, 3)
+	}
 	w.ringBytes = pick(w.rng, 16<<10, 16<<10, 64<<10, 64<<10, 256<<10, 256<<10, 256<<10, 2<<20)
 	w.segmentSize = max(versionlog.MinSegmentSize, int64(w.ringBytes/8))
 	w.clientsPerNode = 1 + w.rng.IntN(3)
