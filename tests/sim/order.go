@@ -94,11 +94,11 @@ func (o *order) appended(m *machine, r record.Record) {
 }
 
 // mayLose checks that what was delivered in an open view may be lost: that a majority of the nodes does not remember where
-// it ended, as it takes one to go on without it.
+// it ended, as it takes one to go on without it; or that those who do, and are there, are not keepers of all shards.
 func (o *order) mayLose(m *machine, v ids.ViewID) {
 	view := o.w.views[v]
-	if memories := o.w.memories(v); 2*memories >= len(view.Nodes) {
-		o.w.fail("W4: what view %d delivered is lost, as node %d shows, though %d of %d nodes remember it", v, m.id, memories, len(view.Nodes))
+	if know := o.w.memories(v); 2*len(know) >= len(view.Nodes) && !o.w.dataAway(m, v, know) {
+		o.w.fail("W4: what view %d delivered is lost, as node %d shows, though nodes %v of %d remember it", v, m.id, know, len(view.Nodes))
 	}
 }
 

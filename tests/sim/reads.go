@@ -240,8 +240,8 @@ func (r *reads) synced(m *machine, counter uint64, place int, rng *rand.Rand) {
 	o.safe = max(o.safe, place)
 	view := r.w.views[m.ringView]
 	for _, peer := range r.w.machines {
-		if view.Rank(peer.id) < 0 {
-			continue
+		if view.Rank(peer.id) < 0 || m.wedged && peer.ringView != m.ringView {
+			continue // or it was not there any more when the view was installed, and it was never open
 		}
 		peer.claimed = max(peer.claimed, place)
 		if rng.IntN(8) == 0 {

@@ -9,7 +9,6 @@ import (
 	"dfs/namespace"
 	"dfs/objects"
 	"dfs/record"
-	"dfs/shards"
 	"dfs/versionlog"
 )
 
@@ -126,13 +125,9 @@ func (w *world) keeps(m *machine) {
 		w.fail("W4: the log of node %d cannot be read: %v", m.id, err)
 	}
 	view := w.views[m.ringView]
-	replicas := w.replicas
-	if replicas == 0 {
-		replicas = shards.DefaultReplicas
-	}
 	for _, nodes := range view.Layouts() {
 		for _, e := range w.order.entries {
-			if len(e.data) > 0 && slices.Contains(shards.Keepers(nodes, e.sub, replicas), m.id) {
+			if len(e.data) > 0 && slices.Contains(w.keepersOf(nodes, e.sub), m.id) {
 				w.count.homes++
 				if !has[e.version] {
 					w.fail("W11: node %d keeps shard %d of nodes %v, but not the data of %v, version %v", m.id, e.sub, nodes, e.id, e.version)
