@@ -24,7 +24,7 @@ const (
 	MaxNodes      = 64   // members of a cluster: rows of the shared table
 	MaxShards     = 1024 // data shards
 	MaxReplicas   = 16   // nodes that keep the data of a shard
-	DefaultShards = 32
+	DefaultShards = 128
 
 	DefaultSkew   = 500 * time.Millisecond
 	DefaultMemory = Size(384 << 20)
