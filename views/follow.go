@@ -44,10 +44,15 @@ func (c *Core) clique() []ids.NodeID {
 	return best
 }
 
-// leaderOf returns the lowest configured node of a clique, or 0.
+// leaderOf returns the lowest configured node of a clique, or 0. A node that has caught up with a view that it is not in
+// expects who is configured by that one: it may have been taken out of the configuration meanwhile.
 func (c *Core) leaderOf(clique []ids.NodeID) ids.NodeID {
 	for _, n := range clique {
-		if c.durable.View.Configured(n) {
+		if c.current > c.durable.View.ID && c.theirs != nil {
+			if slices.Contains(c.theirs, n) {
+				return n
+			}
+		} else if c.durable.View.Configured(n) {
 			return n
 		}
 	}
@@ -99,6 +104,9 @@ func (c *Core) catchUp() {
 	}
 	c.source, c.goesOn = source, newest
 	if source != 0 {
+		if layouts := c.states[source].layouts; len(layouts) > 0 {
+			c.theirs = layouts[0]
+		}
 		c.effect(Effect{Kind: CatchUp, To: source, Layouts: c.with(c.states[source].layouts)})
 	}
 }
@@ -190,7 +198,7 @@ func (c *Core) finished() {
 func (c *Core) install(attempts []uint64) {
 	p := c.durable.Accepted
 	c.durable = Durable{View: p.View, Promised: c.durable.Promised}
-	c.holds, c.recv, c.current, c.change, c.source = false, nil, 0, nil, 0
+	c.holds, c.recv, c.current, c.change, c.source, c.theirs = false, nil, 0, nil, 0, nil
 	c.phase, c.opened = active, false
 	c.spent = attempts
 	c.lead.reset()
