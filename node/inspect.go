@@ -105,6 +105,8 @@ func kindName(k record.Kind) string {
 		return "view"
 	case record.Mark:
 		return "mark"
+	case record.Copy:
+		return "copy"
 	}
 	return fmt.Sprintf("kind %d", k)
 }
