@@ -146,7 +146,7 @@ func (n *Node) serve(q fetchRequest) error {
 	common := ids.Version(0) // the last version up to q.after that is here
 	place, known := n.served[q.peer]
 	if known = known && place.order == q.order && place.after == q.after; !known {
-		place.lsn = n.cfg.Log.Locate(q.after)
+		place.lsn, common = n.cfg.Log.Locate(q.after)
 	} else {
 		common = q.after
 	}

@@ -120,7 +120,7 @@ func (l *memLog) Repair(lsn versionlog.LSN, rec record.Record) error {
 	return nil
 }
 
-func (l *memLog) Locate(ids.Version) versionlog.LSN { return 0 }
+func (l *memLog) Locate(ids.Version) (versionlog.LSN, ids.Version) { return 0, 0 }
 
 func (l *memLog) FindVersion(v ids.Version, _ func(ids.Subgroup) bool) (hlc.Timestamp, bool, error) {
 	l.mu.Lock()

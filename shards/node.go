@@ -66,7 +66,7 @@ type Log interface {
 	Heads(from versionlog.LSN, fn func(versionlog.LSN, record.Record) error) error
 	Find(v ids.Version) (versionlog.LSN, error)
 	Repair(lsn versionlog.LSN, rec record.Record) error
-	Locate(v ids.Version) versionlog.LSN
+	Locate(v ids.Version) (versionlog.LSN, ids.Version)
 	FindVersion(v ids.Version, of func(ids.Subgroup) bool) (hlc.Timestamp, bool, error)
 }
 
