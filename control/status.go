@@ -74,10 +74,11 @@ type Subgroup struct {
 	Subgroup  ids.Subgroup  `json:"subgroup"`
 	Name      string        `json:"name"` // "namespace" or "data 1" and so on
 	Group     ids.Group     `json:"group"`
-	Replicas  []ids.NodeID  `json:"replicas"`
-	Delivered string        `json:"delivered"` // version of the last message delivered here, VIEW.NUMBER
-	Persisted string        `json:"persisted"` // up to here every replica has it on its disk
-	Frontier  hlc.Timestamp `json:"frontier"`  // moments up to here can be read without waiting, in nanoseconds
+	Replicas  []ids.NodeID  `json:"replicas"`          // members of the view that have its data
+	Gaining   []ids.NodeID  `json:"gaining,omitempty"` // members to which its data is moving
+	Delivered string        `json:"delivered"`         // version of the last message delivered here, VIEW.NUMBER
+	Persisted string        `json:"persisted"`         // up to here every replica has it on its disk
+	Frontier  hlc.Timestamp `json:"frontier"`          // moments up to here can be read without waiting, in nanoseconds
 }
 
 // Group is the order of messages that subgroups with the same replicas share.

@@ -47,6 +47,7 @@ type Cluster struct {
 type Options struct {
 	Nodes       int
 	Shards      int    // 0: the node's default
+	Replicas    int    // 0: the node's default
 	Consistency string // "": the node's default
 }
 
@@ -122,7 +123,8 @@ func (c *Cluster) make(o Options) error {
 		dir := filepath.Join(c.Dir, "node"+strconv.Itoa(n))
 		c.Nodes = append(c.Nodes, &Node{N: n, Dir: dir, Config: node.Config{
 			Cluster: "dev-" + hex.EncodeToString(name), ID: ids.NodeID(n), Data: filepath.Join(dir, "data"),
-			Mount: filepath.Join(c.Dir, "mnt"+strconv.Itoa(n)), Shards: o.Shards, Consistency: o.Consistency,
+			Mount: filepath.Join(c.Dir, "mnt"+strconv.Itoa(n)), Shards: o.Shards, Replicas: o.Replicas,
+			Consistency: o.Consistency,
 		}})
 	}
 	return c.assignPorts()

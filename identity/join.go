@@ -43,6 +43,7 @@ type Answer struct {
 	Nodes        []Peer     `json:"nodes,omitempty"`   // the configuration, the joiner included
 	Highest      ids.NodeID `json:"highest,omitempty"` // the highest number ever given
 	Shards       int        `json:"shards,omitempty"`
+	Replicas     int        `json:"replicas,omitempty"`
 	Insecure     bool       `json:"insecure,omitempty"` // links are not encrypted
 }
 
@@ -149,7 +150,7 @@ func (a *Answer) Check(want Fingerprint, key ed25519.PrivateKey) (*Authority, er
 	if err != nil {
 		return nil, err
 	}
-	if c.Name.Node != a.Node || c.Name.Cluster != a.Cluster || a.Shards < 1 || len(a.Nodes) == 0 {
+	if c.Name.Node != a.Node || c.Name.Cluster != a.Cluster || a.Shards < 1 || a.Replicas < 1 || len(a.Nodes) == 0 {
 		return nil, errs.New(errs.Corrupt, "the answer contradicts itself")
 	}
 	return authority, nil

@@ -138,7 +138,7 @@ func TestJoin(t *testing.T) {
 	}
 	ans := Answer{
 		Format: Format, Cluster: "photos", Node: 4, Certificate: cert.Raw, Authority: a.Cert.Raw, AuthorityKey: must[[]byte](t)(EncodeAuthorityKey(a)),
-		Nodes: []Peer{{1, "10.0.0.1:7940"}, {4, "10.0.0.4:7940"}}, Highest: 4, Shards: 4,
+		Nodes: []Peer{{1, "10.0.0.1:7940"}, {4, "10.0.0.4:7940"}}, Highest: 4, Shards: 4, Replicas: 3,
 	}
 	if err := WriteMessage(&wire, ans); err != nil {
 		t.Fatal(err)

@@ -84,7 +84,7 @@ func (g *Group) parse(m *member, tail uint64) (record.Record, error) {
 	switch kind := r.Kind(); {
 	case kind == record.Pad && (off+size != ring || m.parsed+size > tail):
 		return nil, errs.New(errs.Corrupt, "ring at byte %d: a pad of %d bytes does not end the ring of %d", m.parsed, size, ring)
-	case kind != record.Pad && kind != record.Op:
+	case kind != record.Pad && kind != record.Op || r.Hollow():
 		return nil, errs.New(errs.Corrupt, "ring at byte %d: a record of kind %d", m.parsed, kind)
 	case kind == record.Op && size > ring/maxShare:
 		return nil, errs.New(errs.Corrupt, "ring at byte %d: a message of %d bytes in a ring of %d", m.parsed, size, ring)

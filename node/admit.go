@@ -39,6 +39,7 @@ type admission struct {
 	data     string
 	listen   string
 	shards   int
+	replicas int
 	insecure bool
 	clock    func() time.Time
 	log      *slog.Logger
@@ -176,7 +177,7 @@ func (a *admission) admit(ctx context.Context, req identity.Request) (identity.A
 	a.log.Info("let a node in", "new", use.Node, "address", use.Address, "replaces", replace != 0)
 	return identity.Answer{
 		Format: identity.Format, Cluster: name.Cluster, Node: name.Node, Certificate: cert.Raw, Authority: a.creds.Authority.Cert.Raw,
-		AuthorityKey: authorityKey, Nodes: nodes, Highest: a.roster.highest(), Shards: a.shards, Insecure: a.insecure,
+		AuthorityKey: authorityKey, Nodes: nodes, Highest: a.roster.highest(), Shards: a.shards, Replicas: a.replicas, Insecure: a.insecure,
 	}, nil
 }
 

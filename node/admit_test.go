@@ -137,7 +137,7 @@ func (d *doorman) restart(t *testing.T, c Config) {
 		t.Fatal(err)
 	}
 	d.admission = &admission{
-		creds: creds, roster: r, data: c.Data, listen: c.Listen, shards: 4, clock: d.now,
+		creds: creds, roster: r, data: c.Data, listen: c.Listen, shards: 4, replicas: 3, clock: d.now,
 		log: slog.New(slog.NewTextHandler(d, nil)), change: d.cluster.change,
 		meet: func(p identity.Peer) { d.met = append(d.met, p) },
 		runs: func(id ids.NodeID) bool { return !slices.Contains(d.down, id) },

@@ -23,7 +23,8 @@ import (
 const (
 	MaxNodes      = 64   // members of a cluster: rows of the shared table
 	MaxShards     = 1024 // data shards
-	DefaultShards = 4
+	MaxReplicas   = 16   // nodes that keep the data of a shard
+	DefaultShards = 128
 
 	DefaultSkew   = 500 * time.Millisecond
 	DefaultMemory = Size(384 << 20)
@@ -46,6 +47,7 @@ type Config struct {
 	Data        string            `toml:"data"`                     // directory of the log and the index
 	Mount       string            `toml:"mount,omitempty"`          // where the filesystem is mounted; empty for a replica without a mount
 	Shards      int               `toml:"shards,omitempty"`         // data shards, DefaultShards for a new data directory; fixed once it is made
+	Replicas    int               `toml:"replicas,omitempty"`       // nodes that keep the data of a shard, as with Shards; every node if there are not more
 	Consistency string            `toml:"consistency,omitempty"`    // Causal or Strict
 	AllowOther  *bool             `toml:"allow_other,omitempty"`    // other users may use the mount; default: when root mounts
 	Soft        Duration          `toml:"soft,omitempty"`           // calls fail with EIO when there is no majority for so long; 0: they wait
@@ -144,6 +146,9 @@ func (c Config) Validate() error {
 	}
 	if c.Shards < 0 || c.Shards > MaxShards {
 		wrong("shards: %d is not between 1 and %d", c.Shards, MaxShards)
+	}
+	if c.Replicas < 0 || c.Replicas > MaxReplicas {
+		wrong("replicas: %d is not between 1 and %d", c.Replicas, MaxReplicas)
 	}
 	if c.Consistency != Causal && c.Consistency != Strict {
 		wrong("consistency: %q is neither %q nor %q", c.Consistency, Causal, Strict)

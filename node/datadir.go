@@ -18,6 +18,7 @@ import (
 	"dfs/errs"
 	"dfs/identity"
 	"dfs/ids"
+	"dfs/shards"
 
 	"github.com/pelletier/go-toml/v2"
 	"golang.org/x/sys/unix"
@@ -38,12 +39,13 @@ const (
 
 // whose says whose data it is. It is written once, when the directory is made.
 type whose struct {
-	Format  int          `toml:"format"`
-	Cluster string       `toml:"cluster"`
-	Node    ids.NodeID   `toml:"node"`
-	Members []ids.NodeID `toml:"members"`
-	Shards  int          `toml:"shards"`
-	Created time.Time    `toml:"created"`
+	Format   int          `toml:"format"`
+	Cluster  string       `toml:"cluster"`
+	Node     ids.NodeID   `toml:"node"`
+	Members  []ids.NodeID `toml:"members"`
+	Shards   int          `toml:"shards"`
+	Replicas int          `toml:"replicas"`
+	Created  time.Time    `toml:"created"`
 
 	// The rest is there where the cluster has an authority (package identity): nodes come and go then, and Members
 	// is who belonged to it when the directory was made.
@@ -67,6 +69,7 @@ type DataDir struct {
 	Created     time.Time
 	whose       whose
 	Shards      int
+	Replicas    int
 	Incarnation uint32 // of this start (ND3)
 	lock        *control.Lock
 }
@@ -114,7 +117,7 @@ func (d *DataDir) open(c Config) error {
 		err := errs.New(errs.NotPermitted, "data directory %s belongs to node %d, which left cluster %q at %s", d.Path, id.Node, id.Cluster, strings.TrimSpace(string(when)))
 		return advice.Add(err, "to come back, join as a new node with a new directory: dfs join TOKEN")
 	}
-	d.Created, d.Shards, d.whose = id.Created, id.Shards, id
+	d.Created, d.Shards, d.Replicas, d.whose = id.Created, id.Shards, id.Replicas, id
 	for _, dir := range []string{d.Segments(), d.Index()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return errs.Wrap(errs.IO, err, "make %s", dir)
@@ -129,7 +132,10 @@ func (d *DataDir) create(c Config) (whose, error) {
 	if err := checkEmpty(d.Path); err != nil {
 		return whose{}, err
 	}
-	id := whose{Format: Format, Cluster: c.Cluster, Node: c.ID, Members: c.Members(), Shards: cmp.Or(c.Shards, DefaultShards), Created: time.Now().UTC()}
+	id := whose{
+		Format: Format, Cluster: c.Cluster, Node: c.ID, Members: c.Members(), Shards: cmp.Or(c.Shards, DefaultShards),
+		Replicas: cmp.Or(c.Replicas, shards.DefaultReplicas), Created: time.Now().UTC(),
+	}
 	return id, writeIdentity(d.Path, id)
 }
 
@@ -205,6 +211,9 @@ func (id whose) check(c Config) error {
 	case c.Shards != 0 && id.Shards != c.Shards:
 		err := errs.New(errs.Invalid, "data directory %s was made with %d shards, the configuration says %d", c.Data, id.Shards, c.Shards)
 		return advice.Add(err, "shards = %d", id.Shards)
+	case c.Replicas != 0 && id.Replicas != c.Replicas:
+		err := errs.New(errs.Invalid, "data directory %s was made with %d replicas, the configuration says %d", c.Data, id.Replicas, c.Replicas)
+		return advice.Add(err, "replicas = %d", id.Replicas)
 	}
 	return nil
 }

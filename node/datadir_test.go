@@ -71,7 +71,7 @@ func TestDataDirOfOthers(t *testing.T) {
 		`belongs to cluster "test"`:     func(c *Config) { c.Cluster = "other" },
 		`belongs to node 2`:             func(c *Config) { c.ID = 1; c.Peers = map[string]string{"2": "h:1", "3": "h:2"} },
 		`the configuration names [2 3]`: func(c *Config) { c.Peers = map[string]string{"3": "h:2"} },
-		`was made with 4 shards`:        func(c *Config) { c.Shards = 5 },
+		`was made with 128 shards`:      func(c *Config) { c.Shards = 5 },
 	} {
 		other := c
 		change(&other)

@@ -16,10 +16,11 @@ import (
 // hello is what nodes tell each other when they connect, before anything else: who cannot work together must
 // find out here.
 type hello struct {
-	Format  int          `json:"format"`
-	Cluster string       `json:"cluster"`
-	Members []ids.NodeID `json:"members,omitempty"` // of a cluster without an authority: those of the configuration files
-	Shards  int          `json:"shards"`
+	Format   int          `json:"format"`
+	Cluster  string       `json:"cluster"`
+	Members  []ids.NodeID `json:"members,omitempty"` // of a cluster without an authority: those of the configuration files
+	Shards   int          `json:"shards"`
+	Replicas int          `json:"replicas"`
 
 	Authority string        `json:"authority,omitempty"` // fingerprint of the cluster's authority
 	Highest   ids.NodeID    `json:"highest,omitempty"`   // the highest number ever given to a node (ND6)
@@ -60,6 +61,8 @@ func (ours hello) check(peer ids.NodeID, theirs hello, skew time.Duration) error
 		return errs.New(errs.Invalid, "node %d is configured with the nodes %v, the others with %v", peer, theirs.Members, ours.Members)
 	case theirs.Shards != ours.Shards:
 		return errs.New(errs.Invalid, "node %d has %d data shards, the others have %d", peer, theirs.Shards, ours.Shards)
+	case theirs.Replicas != ours.Replicas:
+		return errs.New(errs.Invalid, "node %d has %d replicas of data, the others have %d", peer, theirs.Replicas, ours.Replicas)
 	}
 	var off *hlc.SkewError
 	if err := hlc.Check(theirs.Clock, ours.Clock, skew); errors.As(err, &off) {

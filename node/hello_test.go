@@ -20,6 +20,7 @@ func TestHelloCheck(t *testing.T) {
 		"data format 2":                   func(h *hello) { h.Format = 2 },
 		`belongs to cluster "d"`:          func(h *hello) { h.Cluster = "d" },
 		"with the nodes [1 3]":            func(h *hello) { h.Members = []ids.NodeID{1, 3} },
+		"has 2 replicas of data":          func(h *hello) { h.Replicas = 2 },
 		"has 5 data shards":               func(h *hello) { h.Shards = 5 },
 		`another cluster of the name "c"`: func(h *hello) { h.Authority = "00" },
 		"has the number 4294967295":       func(h *hello) { h.Highest = 1<<32 - 1 },

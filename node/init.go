@@ -17,6 +17,7 @@ import (
 	"dfs/identity"
 	"dfs/ids"
 	"dfs/mountpoint"
+	"dfs/shards"
 )
 
 // ConfigName is the configuration file that Init and Join write into the data directory.
@@ -60,7 +61,7 @@ func Init(c Config) (*New, error) {
 	if err := saveCertificate(c.Data, cert.Raw); err != nil {
 		return nil, adviseDisk(err, c.Data)
 	}
-	return n, adviseDisk(n.finish(cmp.Or(c.Shards, DefaultShards), c.ID), c.Data)
+	return n, adviseDisk(n.finish(cmp.Or(c.Shards, DefaultShards), cmp.Or(c.Replicas, shards.DefaultReplicas), c.ID), c.Data)
 }
 
 // Join makes the data directory of a node that comes into the cluster of the token. Interrupted, it can be called
@@ -99,7 +100,7 @@ func Join(ctx context.Context, text string, c Config) (*New, error) {
 		return nil, adviseDisk(err, c.Data)
 	}
 	n := &New{Config: c, Authority: token.Authority, Nodes: answer.Nodes}
-	return n, adviseDisk(n.finish(answer.Shards, answer.Highest), c.Data)
+	return n, adviseDisk(n.finish(answer.Shards, answer.Replicas, answer.Highest), c.Data)
 }
 
 // prepare checks what can be checked, and locks the data directory, in which there is nothing but what an interrupted
@@ -142,7 +143,7 @@ func prepare(c Config) (Config, *control.Lock, error) {
 }
 
 // finish writes what makes the directory a node's, the identity last (ND7).
-func (n *New) finish(shards int, highest ids.NodeID) error {
+func (n *New) finish(dataShards, replicas int, highest ids.NodeID) error {
 	c := n.Config
 	r := roster{path: filepath.Join(c.Data, rosterName), past: past{Highest: highest}}
 	if err := r.save(); err != nil {
@@ -157,7 +158,7 @@ func (n *New) finish(shards int, highest ids.NodeID) error {
 		return err
 	}
 	id := whose{
-		Format: Format, Cluster: c.Cluster, Node: c.ID, Shards: shards, Created: time.Now().UTC(),
+		Format: Format, Cluster: c.Cluster, Node: c.ID, Shards: dataShards, Replicas: replicas, Created: time.Now().UTC(),
 		Authority: n.Authority.String(), Addresses: map[string]string{}, Insecure: c.Insecure,
 	}
 	for _, p := range n.Nodes {

@@ -105,6 +105,8 @@ func kindName(k record.Kind) string {
 		return "view"
 	case record.Mark:
 		return "mark"
+	case record.Copy:
+		return "copy"
 	}
 	return fmt.Sprintf("kind %d", k)
 }
@@ -138,7 +140,7 @@ func (i *Inspection) replay(x *index.Index) error {
 		return err
 	}
 	engine, err := shards.New(shards.Config{
-		Self: views.Member{Node: i.id.Node}, Nodes: peersOf(i.id.Members), Shards: i.id.Shards, Log: i.vlog, Index: x, Durable: durable,
+		Self: views.Member{Node: i.id.Node}, Nodes: peersOf(i.id.Members), Shards: i.id.Shards, Replicas: i.id.Replicas, Log: i.vlog, Index: x, Durable: durable,
 		SaveState: d.saveView, Physical: func() hlc.Timestamp { return 0 },
 	})
 	if err != nil {

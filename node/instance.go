@@ -151,7 +151,7 @@ func (n *instance) openIdentity() (err error) {
 		return err
 	}
 	n.admission = &admission{
-		creds: n.creds, roster: n.roster, data: n.data.Path, listen: n.cfg.Listen, shards: n.data.Shards,
+		creds: n.creds, roster: n.roster, data: n.data.Path, listen: n.cfg.Listen, shards: n.data.Shards, replicas: n.data.Replicas,
 		insecure: n.data.whose.Insecure, clock: n.clock, log: n.log, change: n.changeConfig,
 		meet: func(identity.Peer) { n.connectPeers() },
 		runs: func(id ids.NodeID) bool { return id == n.cfg.ID || n.links.connected(id) },
@@ -216,7 +216,8 @@ func (n *instance) openEngine(listener net.Listener) error {
 	}
 	n.engine, err = shards.New(shards.Config{
 		Self: views.Member{Node: n.cfg.ID, Incarnation: n.data.Incarnation}, Nodes: n.roster.configured(), Shards: n.data.Shards,
-		Log: n.vlog, Index: n.index, Durable: durable, Floor: latest,
+		Replicas: n.data.Replicas,
+		Log:      n.vlog, Index: n.index, Durable: durable, Floor: latest,
 		OnView: n.follow, SaveState: n.data.saveView, SaveFloor: floor.save,
 		Physical: n.physical, Monotonic: sinceBoot, Soft: time.Duration(n.cfg.Soft), Full: n.space.full, Logger: n.log,
 	})
@@ -256,7 +257,7 @@ func (n *instance) skew() time.Duration { return time.Duration(n.cfg.MaxSkew) }
 
 // hello is what this node says to others now.
 func (n *instance) hello() hello {
-	h := hello{Format: Format, Cluster: n.cfg.Cluster, Shards: n.data.Shards, Clock: n.physical(), Authority: n.data.whose.Authority, Highest: n.roster.highest()}
+	h := hello{Format: Format, Cluster: n.cfg.Cluster, Shards: n.data.Shards, Replicas: n.data.Replicas, Clock: n.physical(), Authority: n.data.whose.Authority, Highest: n.roster.highest()}
 	if h.Authority == "" {
 		h.Members = n.data.whose.Members
 	}

@@ -120,9 +120,7 @@ func (n *instance) addEngine(st *control.Status, engine *shards.Status) {
 	addresses := n.roster.others()
 	addresses[n.cfg.ID] = n.cfg.Listen
 	st.View = engine.View.ID
-	var replicas []ids.NodeID
 	for _, m := range engine.View.Members {
-		replicas = append(replicas, m.Node)
 		st.Members = append(st.Members, control.Member{
 			Node: m.Node, Address: addresses[m.Node], Connected: m.Node == n.cfg.ID || n.links.connected(m.Node),
 		})
@@ -136,7 +134,8 @@ func (n *instance) addEngine(st *control.Status, engine *shards.Status) {
 		})
 		for _, s := range g.Subgroups {
 			st.Subgroups = append(st.Subgroups, control.Subgroup{
-				Subgroup: s, Name: subgroupName(s), Group: g.Group, Replicas: replicas,
+				Subgroup: s, Name: subgroupName(s), Group: g.Group,
+				Replicas: engine.Subs[s].Keepers, Gaining: engine.Subs[s].Gaining,
 				Delivered: g.Version.String(), Persisted: g.Durable.String(), Frontier: g.Frontier,
 			})
 		}

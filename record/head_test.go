@@ -40,6 +40,7 @@ func TestParseHead(t *testing.T) {
 // R1: HeadSize and ParseHead accept what Parse accepts.
 func FuzzParseHead(f *testing.F) {
 	f.Add([]byte(build("operation", make([]byte, 5000))))
+	f.Add([]byte(build("operation", make([]byte, 5000)).Hollowed()))
 	f.Add([]byte(BuildPad(make([]byte, 256), Header{})))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		head, err := ParseHead(b)

@@ -32,6 +32,7 @@ const (
 	Pad  Kind = 2 // filler up to the end of a ring or segment; dataLen says how much, its data is not summed
 	View Kind = 3 // a view was installed on this node; the operation is the view
 	Mark Kind = 4 // written after a sync when nothing else was, so that its durable field says so
+	Copy Kind = 5 // data of a record that lies hollow in the same log; the operation is the position of that, u64
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -138,7 +139,8 @@ func PeekSize(b []byte) (int, error) {
 		return 0, errs.New(errs.Corrupt, "record of %d bytes is shorter than a header", len(b))
 	}
 	le := binary.LittleEndian
-	if m := le.Uint32(b); m != magic {
+	m := le.Uint32(b)
+	if m != magic && m != hollowMagic {
 		return 0, errs.New(errs.Corrupt, "record magic is %#x, want %#x", m, uint32(magic))
 	}
 	if b[59] != format {
@@ -146,14 +148,20 @@ func PeekSize(b []byte) (int, error) {
 	}
 	kind, opLen, dataLen := Kind(b[58]), le.Uint32(b[48:]), le.Uint32(b[52:])
 	switch {
-	case kind < Op || kind > Mark:
+	case kind < Op || kind > Copy:
 		return 0, errs.New(errs.Corrupt, "record kind is %d", kind)
+	case m == hollowMagic && kind != Op:
+		return 0, errs.New(errs.Corrupt, "record of kind %d without its data", kind)
 	case kind == Pad && (opLen != 0 || dataLen%Align != 0):
 		return 0, errs.New(errs.Corrupt, "pad with an operation of %d and %d bytes", opLen, dataLen)
 	case kind == Pad:
 		return HeaderSize + int(dataLen), nil
 	case opLen > MaxOp || dataLen > MaxData:
 		return 0, errs.New(errs.Corrupt, "record claims an operation of %d and data of %d bytes", opLen, dataLen)
+	case m == hollowMagic && dataLen == 0:
+		return 0, errs.New(errs.Corrupt, "record without its data, which is of no bytes")
+	case m == hollowMagic:
+		return roundUp(HeaderSize + sumsLen(kind, int(dataLen)) + int(opLen)), nil
 	}
 	return Size(int(opLen), int(dataLen)), nil
 }
@@ -205,7 +213,10 @@ func (r Record) Size() int {
 	return len(r)
 }
 
-// DataLen returns the number of data bytes.
+// Subgroup returns whose operation the record is.
+func (r Record) Subgroup() ids.Subgroup { return ids.Subgroup(binary.LittleEndian.Uint16(r[56:])) }
+
+// DataLen returns the number of data bytes, also of a hollow record.
 func (r Record) DataLen() int { return int(binary.LittleEndian.Uint32(r[52:])) }
 
 // Position returns the slot (in a ring) or the LSN (in the log).
@@ -223,9 +234,9 @@ func (r Record) Op() []byte {
 // DataOffset returns where the data starts in the record.
 func (r Record) DataOffset() int { return roundUp(r.headEnd()) }
 
-// Data returns the data, unverified, sharing r's memory (R2).
+// Data returns the data, unverified, sharing r's memory (R2); that of a hollow record is not there.
 func (r Record) Data() []byte {
-	if r.Kind() == Pad {
+	if r.Kind() == Pad || r.Hollow() {
 		return nil
 	}
 	at := r.DataOffset()

@@ -83,6 +83,7 @@ func TestPad(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(build("operation", make([]byte, 5000))))
+	f.Add([]byte(build("operation", make([]byte, 5000)).Hollowed()))
 	f.Add([]byte(BuildPad(make([]byte, 256), Header{})))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := Parse(b)
@@ -96,6 +97,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("record of %d bytes (%d) from %d", len(r), r.Size(), len(b))
 		}
 		_, _, _ = r.Header(), r.Op(), r.VerifyData()
+		_, _ = r.Data(), r.Hollowed().Op()
 	})
 }
 

@@ -48,7 +48,7 @@ func (n *Node) deliver(o *order, ds []multicast.Delivery) {
 	}
 	recs := make([]record.Record, len(ds))
 	for i := range ds {
-		recs[i] = ds[i].Record
+		recs[i] = n.stored(&n.view.homes, ds[i].Record)
 	}
 	if err := n.ingest(o, recs); err != nil {
 		if errs.KindOf(err) == errs.NoSpace {
@@ -92,13 +92,16 @@ func (n *Node) apply(o *order, lsns []versionlog.LSN, recs []record.Record, next
 	tx := n.cfg.Index.Begin()
 	results := make([]Result, len(recs))
 	var h record.Header
-	changed := map[ids.NodeID]bool{}
+	changed, lacks := map[ids.NodeID]bool{}, false
 	for i, r := range recs {
 		h = r.Header()
 		results[i] = Result{Timestamp: h.Timestamp, Version: h.Version}
 		if n.applied.born == 0 {
 			n.bornAt.Store(int64(h.Timestamp))
 			n.applied.born = h.Timestamp
+		}
+		if r.Hollow() {
+			lacks = n.noteHollow(h, lsns[i]) || lacks
 		}
 		if !n.first(h) {
 			continue
@@ -110,6 +113,9 @@ func (n *Node) apply(o *order, lsns []versionlog.LSN, recs []record.Record, next
 	}
 	n.applied.next = next
 	n.saveMarks(tx, o, h, changed)
+	if lacks {
+		n.saveLacks(tx)
+	}
 	if err := tx.Commit(); err != nil {
 		return nil, errs.Wrap(errs.KindOf(err), err, "committing to the index")
 	}
@@ -138,10 +144,9 @@ func (n *Node) run(w index.Writer, h record.Header, lsn versionlog.LSN, r record
 }
 
 func (n *Node) saveMarks(tx *index.Tx, o *order, last record.Header, changed map[ids.NodeID]bool) {
+	n.saveApplied(tx)
 	le := binary.LittleEndian
-	b := le.AppendUint64(nil, uint64(n.applied.next))
-	tx.SetMeta(metaApplied, le.AppendUint64(b, uint64(n.applied.born)))
-	b = le.AppendUint64(nil, uint64(last.Version))
+	b := le.AppendUint64(nil, uint64(last.Version))
 	b = le.AppendUint64(b, uint64(last.Timestamp))
 	tx.SetMeta(metaOrder+string(rune('0'+o.id)), le.AppendUint64(b, uint64(o.safe.Load())))
 	if len(n.origins) != n.savedOrigins {
@@ -156,6 +161,12 @@ func (n *Node) saveMarks(tx *index.Tx, o *order, last record.Header, changed map
 		b = le.AppendUint64(nil, uint64(n.origins[node].incarnation))
 		tx.SetMeta(originKey(node), le.AppendUint64(b, n.origins[node].counter))
 	}
+}
+
+func (n *Node) saveApplied(tx *index.Tx) {
+	le := binary.LittleEndian
+	b := le.AppendUint64(nil, uint64(n.applied.next))
+	tx.SetMeta(metaApplied, le.AppendUint64(b, uint64(n.applied.born)))
 }
 
 // knownNodes returns the nodes whose operations the index has.
@@ -229,7 +240,11 @@ func (n *Node) recover() error {
 	if n.applied.next > n.cfg.Log.End() {
 		return errs.New(errs.Corrupt, "the index is ahead of the log (%d, the log ends at %d): the log lost what was durable", n.applied.next, n.cfg.Log.End())
 	}
+	n.loadLacks()
 	if err := n.replay(); err != nil {
+		return err
+	}
+	if err := n.recoverLacks(); err != nil {
 		return err
 	}
 	// What is in the log may not have been synced by the life that wrote it.
@@ -256,16 +271,29 @@ func (n *Node) replay() error {
 	o := n.orders[0]
 	var lsns []versionlog.LSN
 	var recs []record.Record
+	var copies []copied
 	var next versionlog.LSN
 	flush := func() error {
-		if len(recs) == 0 {
-			return nil
+		upto := next
+		if len(recs) > 0 {
+			upto = n.applied.next // these are applied after the copies, and only then counted
 		}
-		_, err := n.apply(o, lsns, recs, next)
-		lsns, recs = lsns[:0], recs[:0]
+		err := n.noteCopies(copies, upto)
+		if err == nil && len(recs) > 0 {
+			_, err = n.apply(o, lsns, recs, next)
+		}
+		lsns, recs, copies = lsns[:0], recs[:0], copies[:0]
 		return err
 	}
 	err := n.cfg.Log.Scan(n.applied.next, func(lsn versionlog.LSN, r record.Record) error {
+		if r.Kind() == record.Copy {
+			of, err := versionlog.CopiedFrom(r)
+			if err == nil && len(copies) == batch {
+				err = flush()
+			}
+			copies, next = append(copies, copied{of, lsn}), lsn+versionlog.LSN(r.Size())
+			return err
+		}
 		if r.Kind() != record.Op {
 			return nil
 		}

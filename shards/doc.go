@@ -12,8 +12,10 @@
 // cluster runs in parallel. What other goroutines share with Step is guarded by one mutex, Node.mu, held
 // for moments and never while another lock is taken; positions that readers need are atomic words.
 //
-// Subgroups with the same replicas share one order (Layout), so that what one node does is applied
-// everywhere in the order in which it did it, over all files and directories, with no waiting.
+// The order is everywhere, the bytes are where the layout says. All members of a view are in one order and apply every
+// operation, so that what one node does is applied everywhere in the order in which it did it, over all files and
+// directories, with no waiting. The data of a write is kept by the nodes that Keepers names; the others keep its head,
+// which has the sums of the data, and ask a keeper when someone reads it.
 //
 // A message is acknowledged (its receipt counted in the own row) before it is applied. Whatever was
 // applied anywhere was acknowledged by everyone, so a reader that waits until all that this node
@@ -34,6 +36,11 @@
 //	G6  nothing is counted as persisted before a sync of the log that began after its append ended well; a failed
 //	    sync stops the replica.
 //	G7  after a restart the index is brought to the end of the log before the node speaks.
+//	G8  which nodes keep the data of a shard is a function of the set of nodes, the shard, and how many replicas there are
+//	    to be; when a node comes or goes, only what it takes over or leaves moves.
+//	G9  a member of a view gets and logs the data of the shards that it is to keep by a layout of the view, and of the
+//	    others the heads; before it says that it has caught up, or is whole, it has, durably, all data that it is to
+//	    keep. Data that is read or brought from elsewhere is verified by the sums in the log here.
 //
 // Callers must not hold a lock that a function given to OnApply takes.
 package shards

@@ -13,7 +13,8 @@ import (
 )
 
 // Fetching brings a log up to the end of another's: between two views, or with a view that goes on without
-// this node. The fetcher asks for a piece after the last version it has; the source answers with whole records.
+// this node. The fetcher asks for a piece after the last version it has; the source answers with the records as
+// it has them, with their data or without. What this node is to keep of data it gets afterwards (see fill.go).
 //
 //	request  number u64 | order u16 | after u64
 //	reply    number u64 | order u16 | after u64 | kind u8 | records, or the version to cut to u64
@@ -69,7 +70,8 @@ type fetchRequest struct {
 	after  ids.Version
 }
 
-func (n *Node) startFetch(source ids.NodeID, number uint64, ahead bool) {
+func (n *Node) startFetch(source ids.NodeID, number uint64, ahead bool, layouts [][]ids.NodeID) {
+	n.aims, n.fill = newHomes(layouts, n.cfg.Shards, n.cfg.Replicas), nil
 	n.fetching = &fetch{number: number, source: source, ahead: ahead}
 	n.log.Info("fetching what the log lacks", "source", source, "catching up", ahead)
 	n.askNext()
@@ -144,7 +146,7 @@ func (n *Node) serve(q fetchRequest) error {
 	common := ids.Version(0) // the last version up to q.after that is here
 	place, known := n.served[q.peer]
 	if known = known && place.order == q.order && place.after == q.after; !known {
-		place.lsn = n.cfg.Log.Locate(q.after)
+		place.lsn, common = n.cfg.Log.Locate(q.after)
 	} else {
 		common = q.after
 	}
@@ -174,11 +176,6 @@ func (n *Node) serve(q fetchRequest) error {
 	if err != nil && !errors.Is(err, errEnough) {
 		return err
 	}
-	if common == 0 && q.after > 0 {
-		if common, err = n.lastUpTo(o, q.after); err != nil {
-			return err
-		}
-	}
 	if common != q.after {
 		*kind = replyCut
 		msg = le.AppendUint64(msg, uint64(common))
@@ -188,41 +185,13 @@ func (n *Node) serve(q fetchRequest) error {
 	return nil
 }
 
-// lastUpTo returns the last version up to v that an order has here, when the segment that could hold v begins with later
-// ones: it is in one before, rarely in more than the next.
-func (n *Node) lastUpTo(o *order, v ids.Version) (last ids.Version, err error) {
-	at := n.cfg.Log.Locate(v)
-	for back := ids.Version(1); last == 0 && back>>1 < v; back *= 2 {
-		lsn := n.cfg.Log.Locate(v - min(v, back))
-		if lsn == at {
-			continue
-		}
-		at = lsn
-		err := n.cfg.Log.Scan(at, func(_ versionlog.LSN, r record.Record) error {
-			h := r.Header()
-			if of, err := n.orderOf(h.Subgroup); h.Kind != record.Op || err != nil || of != o {
-				return nil
-			}
-			if h.Version > v {
-				return errEnough
-			}
-			last = h.Version
-			return nil
-		})
-		if err != nil && !errors.Is(err, errEnough) {
-			return 0, err
-		}
-	}
-	return last, nil
-}
-
 func (n *Node) onReply(from ids.NodeID, b []byte) error {
 	le := binary.LittleEndian
 	f := n.fetching
 	if len(b) < replyHead {
 		return errs.New(errs.Corrupt, "fetch reply of %d bytes", len(b))
 	}
-	if f == nil || f.source != from || le.Uint64(b) != f.number || int(le.Uint16(b[8:])) != f.order ||
+	if f == nil || f.order == len(n.orders) || f.source != from || le.Uint64(b) != f.number || int(le.Uint16(b[8:])) != f.order ||
 		ids.Version(le.Uint64(b[10:])) != n.orders[f.order].last {
 		return nil // of an attempt that is over
 	}
@@ -234,6 +203,9 @@ func (n *Node) onReply(from ids.NodeID, b []byte) error {
 	recs, err := fetched(b, o.last)
 	if err != nil {
 		return err
+	}
+	for i, r := range recs {
+		recs[i] = n.stored(&n.aims, r)
 	}
 	if len(recs) > 0 {
 		if err := n.ingest(o, recs); err != nil {
@@ -248,15 +220,24 @@ func (n *Node) onReply(from ids.NodeID, b []byte) error {
 		n.askNext()
 		return nil
 	}
+	n.startFill(n.aims, true, func() { n.fetched(f) })
+	return nil
+}
+
+// fetched says that the log has what it lacked, and all data that this node is to keep.
+func (n *Node) fetched(f *fetch) {
+	if n.fetching != f {
+		return
+	}
 	n.fetching = nil
 	switch {
+	case !n.syncNow():
 	case f.ahead:
 		n.carryOut(n.core.CaughtUp())
-	case n.syncNow():
+	default:
 		n.carryOut(n.core.Finished(f.number))
 		n.serveFetches()
 	}
-	return nil
 }
 
 // cut stops this node, whose log goes on where nobody else's does.

@@ -28,6 +28,7 @@ func (l *memLog) Append(recs []record.Record) ([]versionlog.LSN, error) {
 	var out []versionlog.LSN
 	for _, r := range recs {
 		c := append(record.Record(nil), r...)
+		l.end = max(l.end, record.Align) // 0 is no record
 		c.Finish(uint64(l.end), 0)
 		l.recs, l.lsns = append(l.recs, c), append(l.lsns, l.end)
 		out = append(out, l.end)
@@ -49,9 +50,12 @@ func (l *memLog) End() versionlog.LSN {
 }
 
 func (l *memLog) Scan(from versionlog.LSN, fn func(versionlog.LSN, record.Record) error) error {
-	for i, r := range l.recs {
-		if l.lsns[i] >= from {
-			if err := fn(l.lsns[i], r); err != nil {
+	l.mu.Lock()
+	recs, lsns := l.recs, l.lsns
+	l.mu.Unlock()
+	for i, r := range recs {
+		if lsns[i] >= from {
+			if err := fn(lsns[i], r); err != nil {
 				return err
 			}
 		}
@@ -65,6 +69,9 @@ func (l *memLog) ReadData(lsn versionlog.LSN, off int, p []byte) error {
 	for i, r := range l.recs {
 		if l.bad[lsn] {
 			return errs.New(errs.Corrupt, "damaged at %d", lsn)
+		}
+		if l.lsns[i] == lsn && r.Hollow() {
+			return &versionlog.HollowError{LSN: lsn}
 		}
 		if l.lsns[i] == lsn {
 			copy(p, r.Data()[off:])
@@ -80,6 +87,29 @@ func (l *memLog) Version(lsn versionlog.LSN) (ids.Version, error) {
 	return l.recs[slices.Index(l.lsns, lsn)].Header().Version, nil
 }
 
+func (l *memLog) Record(lsn versionlog.LSN) (record.Record, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.recs[slices.Index(l.lsns, lsn)], nil
+}
+
+func (l *memLog) Head(lsn versionlog.LSN) (record.Record, error) { return l.Record(lsn) }
+
+func (l *memLog) Heads(from versionlog.LSN, fn func(versionlog.LSN, record.Record) error) error {
+	return l.Scan(from, fn)
+}
+
+func (l *memLog) Find(v ids.Version) (versionlog.LSN, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, r := range l.recs {
+		if h := r.Header(); h.Version == v && h.Kind == record.Op {
+			return l.lsns[i], nil
+		}
+	}
+	return 0, errs.New(errs.NotFound, "no version %v", v)
+}
+
 func (l *memLog) Repair(lsn versionlog.LSN, rec record.Record) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -90,7 +120,7 @@ func (l *memLog) Repair(lsn versionlog.LSN, rec record.Record) error {
 	return nil
 }
 
-func (l *memLog) Locate(ids.Version) versionlog.LSN { return 0 }
+func (l *memLog) Locate(ids.Version) (versionlog.LSN, ids.Version) { return 0, 0 }
 
 func (l *memLog) FindVersion(v ids.Version, _ func(ids.Subgroup) bool) (hlc.Timestamp, bool, error) {
 	l.mu.Lock()

@@ -21,19 +21,22 @@ import (
 
 // Config is what a Node is made of. The owner opened the log and the index; the Node does not close them.
 type Config struct {
-	Self    views.Member
-	Nodes   []views.Peer // the configured nodes of the cluster; a persisted view knows better
-	Shards  int          // data shards, at least 1; the same at every member, for ever
-	Log     Log
-	Index   *index.Index
-	Durable views.Durable // what SaveState saved last
-	Floor   hlc.Timestamp // what SaveFloor saved last
+	Self   views.Member
+	Nodes  []views.Peer // the configured nodes of the cluster; a persisted view knows better
+	Shards int          // data shards, at least 1; the same at every member, for ever
+	// Replicas is how many nodes keep the data of a shard, the same at every member, for ever; 0 means DefaultReplicas.
+	Replicas int
+	Log      Log
+	Index    *index.Index
+	Durable  views.Durable // what SaveState saved last
+	Floor    hlc.Timestamp // what SaveFloor saved last
 
 	SaveState func(views.Durable) error  // persist before returning
 	SaveFloor func(hlc.Timestamp) error  // survive the end of the process; may be nil
 	OnView    func(views.View)           // a view was installed; called by whoever steps, must not block; may be nil
 	Physical  func() hlc.Timestamp       // the wall clock
 	Monotonic func() time.Duration       // a clock that nobody sets; nil: that of the Go runtime
+	Work      func(fn func())            // have fn run soon, beside the steps; nil: by goroutines
 	Sync      func()                     // have Log.Sync called soon, then Synced; nil: Run does it
 	Full      func(recordBytes int) bool // refuse new data: the disk is nearly full; nil: never
 	Logger    *slog.Logger
@@ -58,12 +61,19 @@ type Log interface {
 	Scan(from versionlog.LSN, fn func(versionlog.LSN, record.Record) error) error
 	ReadData(lsn versionlog.LSN, off int, p []byte) error
 	Version(lsn versionlog.LSN) (ids.Version, error)
+	Head(lsn versionlog.LSN) (record.Record, error)
+	Record(lsn versionlog.LSN) (record.Record, error)
+	Heads(from versionlog.LSN, fn func(versionlog.LSN, record.Record) error) error
+	Find(v ids.Version) (versionlog.LSN, error)
 	Repair(lsn versionlog.LSN, rec record.Record) error
-	Locate(v ids.Version) versionlog.LSN
+	Locate(v ids.Version) (versionlog.LSN, ids.Version)
 	FindVersion(v ids.Version, of func(ids.Subgroup) bool) (hlc.Timestamp, bool, error)
 }
 
 func (c Config) withDefaults() Config {
+	if c.Replicas == 0 {
+		c.Replicas = DefaultReplicas
+	}
 	if c.RingBytes == 0 {
 		c.RingBytes = 16 << 20
 	}
@@ -128,6 +138,7 @@ type Node struct {
 	opening      bool          // all members have installed the view; it is opened when the leases on the last one are over
 	lastOpen     time.Duration // when a view was seen to be open last
 	full         bool          // the own disk has no room for new data
+	whole        bool          // all data that the view's layouts give this node is here, durably
 	changes      []*change     // Reconfigure waits for them
 	events       []event       // being handled
 	beat         hlc.Timestamp // the last heartbeat
@@ -135,7 +146,21 @@ type Node struct {
 	hot          hlc.Timestamp // until then every delivery is synced at once: someone is calling fsync
 	asking       hlc.Timestamp // until then someone here is
 	applied      appliedMark
+	homes        homes    // of data, by the layouts of the last view
+	aims         homes    // of data, by those of the view that this node fetches for
+	lacks        []lack   // by subgroup
+	fill         *filling // what is lacking is being got
+	fillNumber   uint64   // of the last request for it
+	filledEnd    versionlog.LSN
+	durable      versionlog.LSN // of the log
+	wantWhole    bool           // a sync will tell whether this node is whole
+	reads        []*unitRead    // being answered by others
+	readNumber   uint64
+	parts        []part
 	onApply      []func(sub ids.Subgroup, origin ids.NodeID, op []byte)
+
+	units   units
+	workers workers
 
 	failed     atomic.Pointer[error]
 	bornAt     atomic.Int64                 // applied.born, for others
@@ -163,6 +188,7 @@ type activeView struct {
 	rank  ids.Rank
 	table *sst.Table
 	snap  *sst.Snapshot
+	homes homes             // of data, by the configured and by the settled nodes
 	open  bool              // every member has its regions registered
 	trim  bool              // the trim was delivered
 	sent  [64]time.Duration // when the own heartbeats were sent, by number modulo 64
@@ -180,6 +206,9 @@ type event struct {
 	status chan<- Status
 	change *change
 	repair *repair
+	unit   *unitRead
+	fill   *filling
+	found  found
 }
 
 type eventKind int
@@ -192,6 +221,9 @@ const (
 	statusAsked
 	changeAsked
 	repairAsked
+	readAsked
+	lackFound
+	answerMade
 )
 
 // New recovers the state from the log and returns a node that knows no peers yet: give Events to a
@@ -216,11 +248,17 @@ func New(cfg Config) (*Node, error) {
 	}
 	n.clock.Observe(n.cfg.Floor)
 	n.floor = n.cfg.Floor
+	if n.cfg.Work == nil {
+		n.cfg.Work = n.workers.do
+	}
+	n.homes = newHomes(cfg.Durable.View.Layouts(), n.cfg.Shards, n.cfg.Replicas)
 	if err := n.recover(); err != nil {
 		return nil, err
 	}
+	n.whole = cfg.Durable.View.ID > 0 && !n.lacksAny(&n.homes)
 	n.core = views.New(views.Config{
 		Self: n.cfg.Self, Nodes: n.cfg.Nodes, Durable: n.cfg.Durable, Ends: n.ends, Grace: n.cfg.Grace,
+		Keepers: n.keepers, Full: n.fullUpTo,
 	})
 	return n, nil
 }
@@ -299,6 +337,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer func() {
 		close(stop)
 		syncer.Wait()
+		n.workers.end()
 		n.Close()
 	}()
 	beat := time.NewTicker(n.cfg.Heartbeat / 2)

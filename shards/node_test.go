@@ -38,10 +38,14 @@ type testCluster struct {
 	t       testing.TB
 	members []*member
 	soft    time.Duration
+
+	replicas int
 }
 
-func newTestCluster(t testing.TB, n int) *testCluster {
-	c := &testCluster{t: t}
+func newTestCluster(t testing.TB, n int) *testCluster { return newReplicatedCluster(t, n, 0) }
+
+func newReplicatedCluster(t testing.TB, n, replicas int) *testCluster {
+	c := &testCluster{t: t, replicas: replicas}
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -80,7 +84,7 @@ func (c *testCluster) start(i int) {
 		Log: m.log, Index: index.New(index.NewMem(), index.Config{}), Durable: m.durable,
 		SaveState: func(d views.Durable) error { m.durable = d; return nil },
 		Physical:  func() hlc.Timestamp { return hlc.FromTime(time.Now()) },
-		Logger:    logger, RingBytes: 1 << 20, Soft: c.soft,
+		Logger:    logger, RingBytes: 1 << 20, Soft: c.soft, Replicas: c.replicas,
 	})
 	if err != nil {
 		c.t.Fatal(err)

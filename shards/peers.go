@@ -51,7 +51,10 @@ func (n *Node) tick() {
 	n.carryOut(n.core.Tick(now))
 	n.despair(now)
 	n.serveFetches()
+	n.tickReads()
+	n.tickFill()
 	n.openWhenDue()
+	n.settleLayout()
 	n.endChanges()
 }
 
@@ -92,6 +95,29 @@ func (n *Node) openWhenDue() {
 	if n.opening && n.cfg.Monotonic() >= n.openAfter(n.view) {
 		n.open()
 	}
+}
+
+// settleLayout tells the others when the data that was to move here is here. When all have theirs, the first member has
+// the next view rely on that.
+func (n *Node) settleLayout() {
+	v := n.view
+	if v == nil || !v.open || len(v.Layouts()) == 1 {
+		return
+	}
+	whole := v.table.Layout().Whole()
+	if n.whole && v.table.Get(whole) == 0 {
+		v.table.Set(whole, 1)
+	}
+	if v.rank != 0 || !n.whole || len(v.Members) < len(v.Nodes) {
+		return
+	}
+	for r := range v.Members {
+		if ids.Rank(r) != v.rank && v.snap.Get(ids.Rank(r), whole) == 0 {
+			return
+		}
+	}
+	n.log.Info("all data is where it should be", "nodes", v.NodeIDs())
+	n.carryOut(n.core.Settle())
 }
 
 // sharesView reports whether rows are exchanged with p.

@@ -29,22 +29,6 @@ type repair struct {
 	done    chan error
 }
 
-// ReadData reads len(p) bytes of the data of the record at lsn, from off, verified. What is damaged here is repaired
-// from another replica; if none has it, the error is errs.Corrupt and names file and offset.
-func (n *Node) ReadData(lsn uint64, off int, p []byte) error {
-	at := versionlog.LSN(lsn)
-	err := n.cfg.Log.ReadData(at, off, p)
-	if errs.KindOf(err) != errs.Corrupt {
-		return err
-	}
-	if fail := n.repair(at); fail != nil {
-		n.log.Error("damaged data could not be repaired", "err", err, "reason", fail)
-		return err
-	}
-	n.log.Warn("damaged data was repaired from another node", "err", err)
-	return n.cfg.Log.ReadData(at, off, p)
-}
-
 func (n *Node) repair(lsn versionlog.LSN) error {
 	version, err := n.cfg.Log.Version(lsn)
 	if err != nil {
@@ -88,29 +72,6 @@ func (n *Node) startRepair(r *repair) {
 type repairs struct {
 	asked   time.Duration
 	waiting []*repair
-}
-
-// onCopyWanted sends a copy of a record.
-func (n *Node) onCopyWanted(from ids.NodeID, b []byte) error {
-	if len(b) != 8 {
-		return errs.New(errs.Corrupt, "request for a copy of %d bytes", len(b))
-	}
-	version := ids.Version(binary.LittleEndian.Uint64(b))
-	msg := append([]byte{forCopied}, b...)
-	err := n.cfg.Log.Scan(n.cfg.Log.Locate(version), func(_ versionlog.LSN, r record.Record) error {
-		switch h := r.Header(); {
-		case h.Kind != record.Op || h.Version < version:
-			return nil
-		case h.Version == version:
-			msg = append(msg, r...)
-		}
-		return errEnough
-	})
-	if err != nil && !errors.Is(err, errEnough) {
-		return err
-	}
-	n.fab.Send(from, msg)
-	return nil
 }
 
 // onCopy repairs a record with another replica's copy, if that is good.

@@ -37,10 +37,12 @@ type GroupStatus struct {
 	Stalled   bool          // the log has no room
 }
 
-// SubgroupStatus is one replica.
+// SubgroupStatus is one state machine.
 type SubgroupStatus struct {
-	Applied uint64      // operations applied since the node started, recovery included
-	Version ids.Version // of the last of them, 0 if there was none
+	Keepers []ids.NodeID // members of the view that have its data
+	Gaining []ids.NodeID // members to which its data is moving
+	Applied uint64       // operations applied since the node started, recovery included
+	Version ids.Version  // of the last of them, 0 if there was none
 }
 
 // Status asks the stepping goroutine for the node's state. It fails with errs.Interrupted or
@@ -66,6 +68,18 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 func (n *Node) status() Status {
 	s := Status{View: n.core.View(), Waiting: n.core.Waiting(), Born: n.born(), Linked: n.core.Connected()}
 	s.Subs = append(s.Subs, n.subs...)
+	layouts := s.View.Layouts()
+	has, gets := newHomes(layouts[len(layouts)-1:], n.cfg.Shards, n.cfg.Replicas), newHomes(layouts[:1], n.cfg.Shards, n.cfg.Replicas)
+	for sub := range s.Subs {
+		for _, m := range s.View.Members {
+			switch {
+			case has.keeps(m.Node, ids.Subgroup(sub)):
+				s.Subs[sub].Keepers = append(s.Subs[sub].Keepers, m.Node)
+			case gets.keeps(m.Node, ids.Subgroup(sub)):
+				s.Subs[sub].Gaining = append(s.Subs[sub].Gaining, m.Node)
+			}
+		}
+	}
 	s.Open, s.Leased = n.view != nil && n.view.open, n.leased()
 	if s.Open {
 		low := n.view.table.Layout().Low()

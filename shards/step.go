@@ -64,6 +64,7 @@ func (n *Node) takeEvents() {
 			n.forgetFetches(e.peer)
 			delete(n.peers.silence, e.peer)
 			n.carryOut(n.core.PeerDown(e.peer))
+			n.lostSource(e.peer)
 		case peerMessage:
 			n.heardOf(e.peer)
 			n.onMessage(e.peer, e.msg)
@@ -73,6 +74,12 @@ func (n *Node) takeEvents() {
 			e.status <- n.status()
 		case repairAsked:
 			n.startRepair(e.repair)
+		case readAsked:
+			n.startRead(e.unit)
+		case lackFound:
+			n.onLackFound(e.fill, e.found)
+		case answerMade:
+			n.fab.Send(e.peer, e.msg)
 		case changeAsked:
 			n.changes = append(n.changes, e.change)
 			n.endChanges()
@@ -155,22 +162,6 @@ func (n *Node) heartbeat(v *activeView, now hlc.Timestamp) {
 	v.table.Set(beat, number)
 }
 
-// write sends new bytes of the own ring to every other member.
-func (n *Node) write(v *activeView, o *order, ranges []multicast.Range) {
-	if len(ranges) == 0 {
-		return
-	}
-	region := ringRegion(v.ID, o.id, v.rank)
-	for r, m := range v.Members {
-		if ids.Rank(r) == v.rank {
-			continue
-		}
-		for _, w := range ranges {
-			n.fab.Write(m.Node, region, w.Off, o.rings[v.rank][w.Off:w.Off+w.Len])
-		}
-	}
-}
-
 // push sends the own row to every other member that it has news for.
 func (n *Node) push(v *activeView) {
 	if !v.table.Dirty() {
@@ -231,6 +222,7 @@ func (n *Node) requestSync() {
 // pages, so trying again proves nothing.
 func (n *Node) onSynced(lsn versionlog.LSN, err error) {
 	n.syncing = false
+	n.durable = max(n.durable, lsn)
 	if err != nil {
 		n.fail(errs.Wrap(errs.KindOf(err), err, "syncing the log"))
 		return
@@ -246,5 +238,9 @@ func (n *Node) onSynced(lsn versionlog.LSN, err error) {
 		if ver != 0 && n.view != nil && n.view.open && ver.View() == n.view.ID {
 			o.mc.SetPersisted(multicast.Seq(ver.Seq()))
 		}
+	}
+	if n.wantWhole {
+		n.wantWhole = false
+		n.filledView()
 	}
 }

@@ -20,14 +20,18 @@ func ringRegion(v ids.ViewID, g ids.Group, owner ids.Rank) fabric.RegionID {
 
 // The first byte of a control message says whose it is.
 const (
-	forViews   = 1
-	forFetch   = 2
-	forReply   = 3
-	forPing    = 4 // a sign of life, nothing else
-	forGoodbye = 5 // the sender stops
-	forCopy    = 6 // of a record that is damaged at the sender
-	forCopied  = 7
-	firstByte  = 1 // its length
+	forViews      = 1
+	forFetch      = 2
+	forReply      = 3
+	forPing       = 4 // a sign of life, nothing else
+	forGoodbye    = 5 // the sender stops
+	forCopy       = 6 // of a record that is damaged at the sender
+	forCopied     = 7
+	forFill       = 8 // data that is lacking at the sender
+	forFilled     = 9
+	forReadWanted = 10 // data that is not kept by the sender
+	forRead       = 11
+	firstByte     = 1 // its length
 )
 
 func (n *Node) onMessage(from ids.NodeID, msg []byte) {
@@ -52,6 +56,14 @@ func (n *Node) onMessage(from ids.NodeID, msg []byte) {
 		err = n.onCopyWanted(from, body)
 	case forCopied:
 		err = n.onCopy(body)
+	case forFill:
+		err = n.onFillWanted(from, body)
+	case forFilled:
+		err = n.onFilled(from, body)
+	case forReadWanted:
+		err = n.onReadWanted(from, body)
+	case forRead:
+		err = n.onRead(from, body)
 	case forGoodbye:
 		n.onGoodbye(from)
 	default:
@@ -82,9 +94,9 @@ func (n *Node) carryOut(effects []views.Effect) {
 				n.serveFetches()
 			}
 		case views.Fetch:
-			n.startFetch(e.To, e.Number, false)
+			n.startFetch(e.To, e.Number, false, e.Layouts)
 		case views.CatchUp:
-			n.startFetch(e.To, 0, true)
+			n.startFetch(e.To, 0, true, e.Layouts)
 		case views.Activate:
 			n.activate(e.View)
 		case views.Open:
@@ -97,7 +109,7 @@ func (n *Node) carryOut(effects []views.Effect) {
 // ends is what a report says of the log: the last version of each order, and a moment before which
 // the next view must not stamp anything.
 func (n *Node) ends() views.Ends {
-	ends := views.Ends{End: make([]ids.Version, len(n.orders)), Floor: n.clock.Last(), Now: n.cfg.Physical()}
+	ends := views.Ends{End: make([]ids.Version, len(n.orders)), Floor: n.clock.Last(), Now: n.cfg.Physical(), Whole: n.whole}
 	for g, o := range n.orders {
 		ends.End[g] = o.last
 		if v := n.view; v != nil {
@@ -185,6 +197,8 @@ func (n *Node) activate(view views.View) {
 	v := &activeView{View: view, rank: view.Rank(n.cfg.Self.Node)}
 	v.table = sst.New(layout, v.rank, fabric.Words(mem))
 	v.snap, v.heard = sst.NewSnapshot(layout), make([]uint64, size)
+	v.homes = newHomes(view.Layouts(), n.cfg.Shards, n.cfg.Replicas)
+	n.homes, n.aims = v.homes, v.homes
 	n.lease.Store(int64(v.leasedUntil(n.cfg.LeaseFor)))
 	after := view.Floor
 	for _, o := range n.orders {
@@ -218,6 +232,7 @@ func (n *Node) activate(view views.View) {
 	n.view = v
 	n.log.Info("view installed", "view", view.ID, "members", view.Members)
 	n.configured.Store(&view.Nodes)
+	n.fillInView(v)
 	n.cfg.OnView(view)
 }
 

@@ -19,7 +19,7 @@ type Layout struct {
 const (
 	lineWords = 8 // words in a cache line
 	perGroup  = 7 // columns of a group beside Received
-	fixed     = 3 // columns of a row beside those of groups and Echo
+	fixed     = 4 // columns of a row beside those of groups and Echo
 )
 
 func (l Layout) groupWords() int { return perGroup + l.Members }
@@ -73,9 +73,12 @@ func (l Layout) Echo(of ids.Rank) Column {
 // Low is odd while the owner's disk has no room for new data.
 func (l Layout) Low() Column { return Column(l.Groups*l.groupWords() + l.Members) }
 
+// Whole is 1 once the owner has, durably, all data that the layout of the view's configured nodes gives it.
+func (l Layout) Whole() Column { return l.Low() + 1 }
+
 // Wedged is 1 once the owner neither sends nor receives in this view any more. It vouches for the
 // owner's Received and Frontier columns of all groups: they are final.
-func (l Layout) Wedged() Column { return l.Low() + 1 }
+func (l Layout) Wedged() Column { return l.Whole() + 1 }
 
 // Heartbeat grows while the owner lives. It vouches for the whole row.
 func (l Layout) Heartbeat() Column { return l.Wedged() + 1 }

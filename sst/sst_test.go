@@ -39,6 +39,7 @@ func allColumns(l Layout) (names map[Column]string) {
 		add(l.Echo(ids.Rank(m)), "echo %d", m)
 	}
 	add(l.Low(), "low")
+	add(l.Whole(), "whole")
 	add(l.Wedged(), "wedged")
 	add(l.Heartbeat(), "heartbeat")
 	return names

@@ -32,7 +32,8 @@ func Cut(cfg Config, after ids.Version) error {
 		return err
 	}
 	at := LSN(0)
-	err = l.Scan(l.Locate(after+1), func(lsn LSN, r record.Record) error {
+	from, _ := l.Locate(after + 1)
+	err = l.Scan(from, func(lsn LSN, r record.Record) error {
 		if h := r.Header(); h.Kind == record.Op && h.Version > after {
 			at = lsn
 			return errFound

@@ -57,6 +57,7 @@
 //	    is no failure.
 //	L7  a position that was durable never names another record, unless the log was cut before it.
 //	L8  what is behind a cut is gone as a whole, or, before Cut has ended well, there as a whole.
+//	L9  a record that was appended hollow stays so: its data may come later, in a Copy, and is never read at its place.
 //
 // Package versionlog does not order or interpret records, keeps no index, and removes no segment.
 package versionlog

@@ -37,6 +37,7 @@ type Log struct {
 	err     error   // sticky
 
 	reads reader
+	finds finder
 
 	written LSN // Append has written bytes or zeros up to here
 }
@@ -197,7 +198,7 @@ func (l *Log) plan(end LSN, recs []record.Record) (*plan, error) {
 				return nil, err
 			}
 		}
-		if r.DataLen() > 0 && l.offset(p.end)+n > l.size-l.cfg.ReserveBytes {
+		if r.DataLen() > 0 && !r.Hollow() && l.offset(p.end)+n > l.size-l.cfg.ReserveBytes {
 			if err := l.ensure(len(p.opened) + 1); err != nil {
 				return nil, err
 			}

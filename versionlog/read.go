@@ -45,6 +45,7 @@ type head struct {
 	dataAt  int64 // offset in the segment
 	dataLen int
 	sums    []uint32
+	hollow  bool
 	used    bool
 }
 
@@ -121,7 +122,7 @@ func (r *reader) close() error {
 }
 
 func newHead(lsn LSN, offset int64, rec record.Record) *head {
-	h := &head{lsn: lsn, dataAt: offset + int64(rec.DataOffset()), dataLen: rec.DataLen()}
+	h := &head{lsn: lsn, dataAt: offset + int64(rec.DataOffset()), dataLen: rec.DataLen(), hollow: rec.Hollow()}
 	h.sums = make([]uint32, (h.dataLen+record.BlockSize-1)/record.BlockSize)
 	for i := range h.sums {
 		h.sums[i] = rec.Sum(i)
@@ -211,6 +212,7 @@ func (r *reader) data(f *openFile, h *head, off int, p []byte) error {
 // ReadData reads len(p) bytes of the data of the record at lsn, starting at off, and verifies each block
 // of 4096 bytes that they touch (L2). Damage is errs.Corrupt, naming the file and the offset. What was
 // appended and not yet synced can be read too. After an error p may hold bytes that were not verified.
+// If the data is not in this log, the error is a *HollowError (L9).
 // Who asks for what was never there has it from a damaged index, so that is errs.Corrupt as well.
 func (l *Log) ReadData(lsn LSN, off int, p []byte) error {
 	if start, end := l.Start(), l.End(); lsn < start || lsn >= end || lsn%unit != 0 {
@@ -230,6 +232,9 @@ func (l *Log) ReadData(lsn LSN, off int, p []byte) error {
 	}
 	if len(p) == 0 {
 		return nil
+	}
+	if h.hollow {
+		return &HollowError{LSN: lsn}
 	}
 	return l.reads.data(f, h, off, p)
 }

@@ -84,14 +84,16 @@ func (l *Log) FindVersion(v ids.Version, of func(ids.Subgroup) bool) (hlc.Timest
 	return 0, false, nil
 }
 
-// Locate returns a position, where a segment begins, before which every version is below v.
-func (l *Log) Locate(v ids.Version) LSN {
+// Locate returns a position, where a segment begins, before which every version is below v, and the greatest of these,
+// 0 if there is none. Behind it there may be copies only.
+func (l *Log) Locate(v ids.Version) (LSN, ids.Version) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.segs) == 0 {
-		return l.end
+		return l.end, 0
 	}
-	return l.start(l.segs[firstHolding(l.segs, v)].number) + headerSize
+	s := l.segs[firstHolding(l.segs, v)]
+	return l.start(s.number) + headerSize, s.maxVersion
 }
 
 // firstHolding returns the first segment that may hold v: the last one that begins when all versions

@@ -27,6 +27,48 @@ type cluster struct {
 	next  int                  // payload of the next message
 	body  map[ids.Version]int  // payloads
 	safe  []entry              // V6: persisted by all members of a view
+
+	replicas int // nodes that keep the data of a message; 0: all
+	calm     int // one of so many things that happen is a certain fault
+	moving   int // views activated while data was moving
+}
+
+// shards is how many shards there are; the payload of a message says to which it belongs.
+const shards = 4
+
+// keepers is a layout: replicas nodes one after the other.
+func (c *cluster) keepers(nodes []ids.NodeID) [][]ids.NodeID {
+	out := make([][]ids.NodeID, shards)
+	for s := range out {
+		for i := range min(c.replicas, len(nodes)) {
+			out[s] = append(out[s], nodes[(s+i)%len(nodes)])
+		}
+	}
+	return out
+}
+
+// keeps reports whether one of the layouts has a node keep the data of a message.
+func (c *cluster) keeps(n *node, payload int, layouts ...[]ids.NodeID) bool {
+	return c.replicas == 0 || slices.ContainsFunc(layouts, func(nodes []ids.NodeID) bool {
+		return slices.Contains(c.keepers(nodes)[payload%shards], n.id)
+	})
+}
+
+// whole reports whether a node has all data that the layout gives it.
+func (c *cluster) whole(n *node, layouts ...[]ids.NodeID) bool {
+	return !slices.ContainsFunc(n.log, func(e entry) bool { return !n.has[e.payload] && c.keeps(n, e.payload, layouts...) })
+}
+
+// getData gets some of what a node lacks from those it has links to, and reports whether it then has all that it should.
+func (c *cluster) getData(n *node, layouts ...[]ids.NodeID) bool {
+	for _, e := range n.log {
+		for _, o := range c.nodes {
+			if c.keeps(n, e.payload, layouts...) && o.has[e.payload] && c.up[c.key(n, o)] && c.rng.IntN(4) == 0 {
+				n.has[e.payload] = true
+			}
+		}
+	}
+	return c.whole(n, layouts...)
 }
 
 type entry struct {
@@ -48,7 +90,8 @@ type node struct {
 	trimmed  bool
 	open     bool
 	cuts     int
-	wiped    bool // it lost its disk, and was in no view since
+	has      map[int]bool // payloads whose data is here
+	wiped    bool         // it lost its disk, and was in no view since
 }
 
 func (n *node) end() []ids.Version {
@@ -58,13 +101,14 @@ func (n *node) end() []ids.Version {
 	return []ids.Version{n.log[len(n.log)-1].version}
 }
 
-func newCluster(t *testing.T, seed uint64, size int) *cluster {
+func newCluster(t *testing.T, seed uint64, size, replicas int) *cluster {
 	c := &cluster{
+		replicas: replicas, calm: 160 << (seed / 10 % 5),
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), links: map[[2]int][][]byte{}, up: map[[2]int]bool{},
 		trims: map[ids.ViewID]*Trim{}, views: map[ids.ViewID]View{}, sent: map[ids.ViewID]int{}, body: map[ids.Version]int{},
 	}
 	for i := range size {
-		c.nodes = append(c.nodes, &node{id: ids.NodeID(i + 1)})
+		c.nodes = append(c.nodes, &node{id: ids.NodeID(i + 1), has: map[int]bool{}})
 	}
 	for _, n := range c.nodes {
 		c.start(n)
@@ -73,7 +117,10 @@ func newCluster(t *testing.T, seed uint64, size int) *cluster {
 }
 
 func (c *cluster) ends(n *node) func() Ends {
-	return func() Ends { return Ends{End: n.end(), Floor: hlc.Timestamp(c.now), Now: hlc.Timestamp(c.now)} }
+	return func() Ends {
+		whole := c.whole(n, n.durable.View.NodeIDs())
+		return Ends{End: n.end(), Floor: hlc.Timestamp(c.now), Now: hlc.Timestamp(c.now), Whole: whole}
+	}
 }
 
 func (c *cluster) peers() []Peer {
@@ -87,10 +134,22 @@ func (c *cluster) peers() []Peer {
 func (c *cluster) start(n *node) {
 	n.inc++
 	n.pending, n.fetching, n.view, n.open, n.trimmed = nil, nil, View{}, false, false
-	n.core = New(Config{
+	cfg := Config{
 		Self: Member{Node: n.id, Incarnation: n.inc}, Nodes: c.peers(), Durable: n.durable, Grace: 50 * time.Millisecond,
 		Ends: c.ends(n),
-	})
+	}
+	if c.replicas > 0 {
+		cfg.Keepers = c.keepers
+		cfg.Full = func(nodes []ids.NodeID) []ids.Version {
+			for _, e := range n.log {
+				if !n.has[e.payload] && c.keeps(n, e.payload, nodes) {
+					return []ids.Version{e.version - 1}
+				}
+			}
+			return n.end()
+		}
+	}
+	n.core = New(cfg)
 	c.do(n, n.core.Start(c.now))
 }
 
@@ -158,6 +217,7 @@ func (c *cluster) deliver(n *node, upto int) {
 	for i := have + 1; i <= upto; i++ {
 		v := ids.MakeVersion(n.view.ID, uint64(i))
 		n.log = append(n.log, entry{v, c.body[v]})
+		n.has[c.body[v]] = c.keeps(n, c.body[v], n.view.Layouts()...)
 	}
 }
 
@@ -172,12 +232,21 @@ func (c *cluster) activate(n *node, v View) {
 		c.t.Fatalf("V6: view %+v has no majority", v)
 	}
 	c.views[v.ID] = v
+	if len(v.Layouts()) > 1 {
+		c.moving++
+	}
 	n.view, n.received, n.trimmed, n.synced = v, 0, false, len(n.log)
 	n.wiped = false
 	for i, e := range c.safe {
 		if i >= len(n.log) || n.log[i] != e {
 			c.t.Fatalf("V6: node %d is in view %d without %v, which was persisted everywhere", n.id, v.ID, e)
 		}
+	}
+	if !c.whole(n, v.settled()) {
+		c.t.Fatalf("V8: node %d is in view %d without data that the layout of %v gives it", n.id, v.ID, v.settled())
+	}
+	if !n.core.keptBy(v.settled(), func(m ids.NodeID) bool { return v.Rank(m) >= 0 }) {
+		c.t.Fatalf("V8: no member of view %+v has the data of some shard", v)
 	}
 }
 
@@ -219,8 +288,7 @@ func (c *cluster) makeLink(a, b *node) {
 }
 
 func (c *cluster) crash(n *node) {
-	n.log = n.log[:n.synced+c.rng.IntN(len(n.log)-n.synced+1)]
-	n.synced = len(n.log)
+	c.cut(n, n.synced+c.rng.IntN(len(n.log)-n.synced+1))
 	core := n.core
 	n.core = nil
 	for _, o := range c.nodes {
@@ -233,6 +301,14 @@ func (c *cluster) crash(n *node) {
 	}
 	n.core = core
 	c.start(n)
+}
+
+// cut leaves so many entries of a log.
+func (c *cluster) cut(n *node, left int) {
+	for _, e := range n.log[left:] {
+		delete(n.has, e.payload)
+	}
+	n.log, n.synced = n.log[:left], left
 }
 
 func (c *cluster) pick() *node { return c.nodes[c.rng.IntN(len(c.nodes))] }
@@ -272,24 +348,28 @@ func (c *cluster) fetch(n *node) {
 	if num, complete := src.core.Number(); f.Kind == Fetch && (!complete || num != f.Number) || f.Kind == CatchUp && !src.core.Active() {
 		return
 	}
-	n.fetching = nil
 	common := 0
 	for common < min(len(n.log), len(src.log)) && n.log[common] == src.log[common] {
 		common++
 	}
 	if common < len(n.log) && (f.Kind == Fetch || n.end()[0].View() < src.view.ID) {
 		n.cuts++
-		if common < len(c.safe) {
-			c.t.Fatalf("V6: node %d must cut %v, which was persisted everywhere", n.id, c.safe[common])
+		if i := slices.IndexFunc(n.log[common:], func(e entry) bool { return slices.Contains(c.safe, e) }); i >= 0 {
+			c.t.Fatalf("V6: node %d must cut %v, which was persisted everywhere", n.id, n.log[common+i])
 		}
-		n.log, n.synced = n.log[:common], common
+		c.cut(n, common)
 		c.crash(n) // it starts again with what is left
 		return
 	}
-	if len(src.log) > len(n.log) {
-		n.log = slices.Clone(src.log)
+	for _, e := range src.log[min(len(n.log), len(src.log)):] {
+		n.log = append(n.log, e)
+		n.has[e.payload] = src.has[e.payload] && c.keeps(n, e.payload, f.Layouts...)
 	}
 	n.synced = len(n.log)
+	if !c.getData(n, f.Layouts...) {
+		return // a keeper is not there now
+	}
+	n.fetching = nil
 	if f.Kind == Fetch {
 		c.do(n, n.core.Finished(f.Number))
 	} else {
@@ -303,7 +383,19 @@ func (c *cluster) live(n *node) {
 		return
 	}
 	v := n.view.ID
-	switch c.rng.IntN(3) {
+	switch c.rng.IntN(4) {
+	case 3:
+		whole := true
+		for _, m := range n.view.Members {
+			o := c.nodes[m.Node-1]
+			whole = whole && o.inc == m.Incarnation && o.view.ID == v && c.whole(o, n.view.NodeIDs())
+		}
+		if nodes := n.view.NodeIDs(); !c.getData(n, nodes) || !whole || len(n.view.Members) < len(nodes) {
+			return
+		}
+		if n.view.Rank(n.id) == 0 {
+			c.do(n, n.core.Settle())
+		}
 	case 0:
 		if n.view.Rank(n.id) == 0 {
 			c.sent[v]++
@@ -365,7 +457,7 @@ func (c *cluster) settled() bool {
 			return false
 		}
 	}
-	return len(last.Nodes) > 0 && len(last.Members) == len(last.Nodes)
+	return len(last.Nodes) > 0 && len(last.Members) == len(last.Nodes) && len(last.Layouts()) == 1
 }
 
 func (c *cluster) settle() {
@@ -387,7 +479,7 @@ func (c *cluster) settle() {
 
 // fault breaks or mends something, or changes the configuration.
 func (c *cluster) fault() {
-	switch n := c.pick(); c.rng.IntN(160) {
+	switch n := c.pick(); c.rng.IntN(c.calm) {
 	case 0, 1:
 		c.breakLink(n, c.pick())
 	case 2:
@@ -397,9 +489,13 @@ func (c *cluster) fault() {
 			c.breakLink(n, o)
 		}
 	case 13:
+		if c.replicas > 0 && !c.settled() {
+			return // this may be the last one that has its data
+		}
 		if len(c.nodes) > 2 && !slices.ContainsFunc(c.nodes, func(o *node) bool { return o.wiped || o.durable.View.ID == 0 }) {
 			n.wiped = true // V7
-			n.durable, n.log, n.synced = Durable{}, nil, 0
+			c.cut(n, 0)
+			n.durable = Durable{}
 			c.crash(n)
 		}
 	case 4:
@@ -412,25 +508,25 @@ func (c *cluster) fault() {
 		}
 	case 5, 6, 7, 8, 9, 10, 11:
 		c.makeLink(n, c.pick())
-	case 12:
+	case 12, 14, 15:
 		c.heal()
 	default:
 		c.step()
 	}
 }
 
-// V1 to V7 under random breaks, crashes, lost disks and changes; once these stop, everyone is in one view again.
+// V1 to V8 under random breaks, crashes, lost disks and changes; once these stop, everyone is in one view again.
 func TestAgreement(t *testing.T) {
-	seeds := uint64(400)
+	seeds := uint64(200)
 	first := uint64(1)
 	if *seedFlag != 0 {
 		first, seeds = *seedFlag, 1
 	}
-	views, cuts := 0, 0
+	views, cuts, moving := 0, 0, 0
 	for seed := first; seed < first+seeds; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			c := newCluster(t, seed, 1+int(seed%5))
-			for range 3000 {
+			c := newCluster(t, seed, 1+int(seed%5), int(seed/5%2)*2)
+			for range 20 * c.calm {
 				c.fault()
 			}
 			c.heal()
@@ -439,10 +535,11 @@ func TestAgreement(t *testing.T) {
 				c.step()
 			}
 			views += len(c.views)
+			moving += c.moving
 			for _, n := range c.nodes {
 				cuts += n.cuts
 			}
 		})
 	}
-	t.Logf("%d views, %d logs cut", views, cuts)
+	t.Logf("%d views, %d times one while data was moving, %d logs cut", views, moving, cuts)
 }

@@ -47,6 +47,13 @@ func (e *encoder) nodes(nodes []ids.NodeID) {
 	}
 }
 
+func (e *encoder) sets(sets [][]ids.NodeID) {
+	e.u64(uint64(len(sets)))
+	for _, nodes := range sets {
+		e.nodes(nodes)
+	}
+}
+
 func (e *encoder) vectors(v [][]uint64) {
 	e.u64(uint64(len(v)))
 	for _, row := range v {
@@ -73,6 +80,7 @@ func (e *encoder) view(v *View) {
 		e.member(m)
 	}
 	e.peers(v.Nodes)
+	e.nodes(v.Settled)
 }
 
 func (e *encoder) proposal(p *Proposal) {
@@ -164,9 +172,28 @@ func (d *decoder) peers() []Peer {
 }
 
 func (d *decoder) nodes() []ids.NodeID {
-	out := make([]ids.NodeID, d.count(maxMembers))
+	n := d.count(maxMembers)
+	if n == 0 {
+		return nil
+	}
+	out := make([]ids.NodeID, n)
 	for i := range out {
 		out[i] = ids.NodeID(d.u32())
+	}
+	return out
+}
+
+// maxSets is more than the layouts that a view can have.
+const maxSets = 2
+
+func (d *decoder) sets() [][]ids.NodeID {
+	n := d.count(maxSets)
+	if n == 0 {
+		return nil
+	}
+	out := make([][]ids.NodeID, n)
+	for i := range out {
+		out[i] = d.nodes()
 	}
 	return out
 }
@@ -209,6 +236,7 @@ func (d *decoder) view() View {
 		}
 	}
 	v.Nodes = d.peers()
+	v.Settled = d.nodes()
 	return v
 }
 
@@ -242,7 +270,7 @@ func (d *decoder) done(what string) error {
 	return nil
 }
 
-const durableFormat = 2
+const durableFormat = 3
 
 // Encode returns the bytes that DecodeDurable reads.
 func (s *Durable) Encode() []byte {

@@ -16,6 +16,12 @@ type Config struct {
 	Durable Durable // as persisted before, zero for a new node
 	// Ends returns where the log ends. Called when a report is made.
 	Ends func() Ends
+	// Full returns, for each group, a version up to which this node has, durably, all data that the layout of the nodes
+	// gives it; at least the end of the log if it lacks nothing. nil: it never lacks any.
+	Full func(nodes []ids.NodeID) []ids.Version
+	// Keepers returns for each shard which of the nodes keep its data, a function of the set of nodes alone. nil: all keep
+	// all, as one shard.
+	Keepers func(nodes []ids.NodeID) [][]ids.NodeID
 	// Grace is how long the first view after a start waits for configured nodes that are missing, when a
 	// majority is there without them; 0 means not at all.
 	Grace time.Duration
@@ -33,12 +39,13 @@ const (
 	// Persist Durable before carrying out what follows.
 	Persist
 	// DeliverTrim: deliver in the rings of the wedged view what is there of Trim, if it is not nil, in any case sync the
-	// log, then call Finished(Number).
+	// log, then call Finished(Number); begin to get the data that is lacking.
 	DeliverTrim
-	// Fetch from To what the log lacks, sync it, then call Finished(Number). A later Fetch or CatchUp replaces it.
+	// Fetch from To what the log lacks, and from anyone the data, sync, then call Finished(Number). A later Fetch or
+	// CatchUp replaces it.
 	Fetch
-	// CatchUp with To, a member of a view that goes on without this node: fetch what its log has by now, then
-	// call CaughtUp.
+	// CatchUp with To, a member of a view that goes on without this node: fetch what its log has by now, and from
+	// anyone the data, sync, then call CaughtUp.
 	CatchUp
 	// Activate View: make its rings, register them. Nothing is written to peers yet.
 	Activate
@@ -55,6 +62,8 @@ type Effect struct {
 	Trim    *Trim
 	View    View
 	Number  uint64
+	// Layouts: this node is to get all data that these sets of nodes, by their layouts, say it keeps.
+	Layouts [][]ids.NodeID
 }
 
 // phase is how far this node is with the proposal that it follows.
@@ -90,6 +99,7 @@ type Core struct {
 
 	source    ids.NodeID    // whom this node catches up with, 0 for nobody
 	goesOn    ids.ViewID    // the view that the source is in
+	theirs    []ids.NodeID  // the configured nodes of that view
 	caughtUp  time.Duration // when it last had
 	up        map[ids.NodeID]bool
 	states    map[ids.NodeID]state
@@ -253,6 +263,15 @@ func (c *Core) Change(nodes []Peer) []Effect {
 	return c.take()
 }
 
+// Settle ends the view so that the next one may rely on the layout of the configured nodes: every member is whole by
+// it. It has no effect while this node is in no view, or where there is nothing to settle.
+func (c *Core) Settle() []Effect {
+	if c.phase == active && len(c.durable.View.Layouts()) > 1 {
+		c.stop()
+	}
+	return c.take()
+}
+
 // CaughtUp says that the log is where the source of CatchUp was a moment ago.
 func (c *Core) CaughtUp() []Effect {
 	if c.phase != active && c.source != 0 {
@@ -273,9 +292,14 @@ func (c *Core) newAttempt() {
 
 // tell says to everyone how this node stands.
 func (c *Core) tell() {
+	var layouts [][]ids.NodeID
+	if c.phase == active {
+		layouts = c.durable.View.Layouts()
+	}
 	s := state{
 		member: c.cfg.Self, attempt: c.attempt, installed: c.durable.View.ID, active: c.phase == active,
 		survivor: c.holds, current: c.current, round: c.durable.Promised.Round, links: c.Connected(),
+		layouts: layouts,
 	}
 	c.states[c.cfg.Self.Node] = s
 	c.broadcast(message{kind: stateMsg, state: s})

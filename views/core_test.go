@@ -50,7 +50,7 @@ func FuzzMessage(f *testing.F) {
 
 // formed returns a cluster of three in which everyone is in the first view.
 func formed(t *testing.T) *cluster {
-	c := newCluster(t, 1, 3)
+	c := newCluster(t, 1, 3, 0)
 	c.heal()
 	c.settle()
 	return c
@@ -138,7 +138,8 @@ func TestLostDisk(t *testing.T) {
 		}
 		c.step()
 	}
-	d.durable, d.log, d.synced = Durable{}, nil, 0
+	d.durable = Durable{}
+	c.cut(d, 0)
 	c.crash(d)
 	c.makeLink(a, d)
 	for range 20_000 {

@@ -17,7 +17,7 @@
 //	persist it                          ->   Accepted
 //	                                    <-   Decided{source}, when all have accepted
 //	deliver up to the trim, or fetch what
-//	is missing from the source; sync    ->   Ready{end of log}
+//	is missing from the source; sync    ->   Ready{end of log, of data}
 //	                                    <-   Commit, when all are at the same end
 //	persist the view, install it        ->   Installed, to every member
 //
@@ -48,6 +48,12 @@
 //	    successor one has a member with all that was persisted everywhere.
 //	V7  what was decided is known to one of those who decide next, though nodes that have lost their disks, or are
 //	    new, have a say too.
+//	V8  every member has all data that the layout of the settled nodes gives it, and of each shard there is a member; the
+//	    settled nodes become the configured ones only when all members have what the layout of those gives them.
+//
+// Not every member need keep all data: Config.Keepers says for a set of nodes who keeps what. When the configured nodes
+// change, the layout does, and data moves while views go on; until it is moved, the settled nodes are those of before.
+// The end of a view is then no further than somebody is left who has the data.
 //
 // The package does not move data: fetching from the source is the owner's work.
 package views

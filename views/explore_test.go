@@ -45,7 +45,7 @@ func (c *cluster) clone() *cluster {
 	d.nodes = nil
 	for _, n := range c.nodes {
 		m, core := *n, *n.core
-		m.log = slices.Clone(n.log)
+		m.log, m.has = slices.Clone(n.log), maps.Clone(n.has)
 		core.up, core.states, core.installed = maps.Clone(core.up), maps.Clone(core.states), maps.Clone(core.installed)
 		l := &core.lead
 		l.reports, l.accepted, l.ready = maps.Clone(l.reports), maps.Clone(l.accepted), maps.Clone(l.ready)

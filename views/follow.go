@@ -15,12 +15,15 @@ func (c *Core) pending() bool {
 	})
 }
 
-// clique returns the nodes that should decide on the next view as far as this node knows: configured or caught up, out
-// of any view, and linked to each other. The largest such set counts, of equal ones that with the lowest nodes.
+// clique returns the nodes that should decide on the next view as far as this node knows: configured, by the last view or
+// by the accepted one, or caught up, out of any view, and linked to each other. The largest such set counts, of equal ones
+// that with the lowest nodes.
 func (c *Core) clique() []ids.NodeID {
 	var nodes []ids.NodeID
+	next := c.durable.Accepted
 	for _, n := range c.Connected() {
-		if s, known := c.states[n]; known && !s.active && (c.durable.View.Configured(n) || s.current > 0) {
+		configured := c.durable.View.Configured(n) || next != nil && next.View.Configured(n)
+		if s, known := c.states[n]; known && !s.active && (configured || s.current > 0) {
 			nodes = append(nodes, n)
 		}
 	}
@@ -41,10 +44,15 @@ func (c *Core) clique() []ids.NodeID {
 	return best
 }
 
-// leaderOf returns the lowest configured node of a clique, or 0.
+// leaderOf returns the lowest configured node of a clique, or 0. A node that has caught up with a view that it is not in
+// expects who is configured by that one: it may have been taken out of the configuration meanwhile.
 func (c *Core) leaderOf(clique []ids.NodeID) ids.NodeID {
 	for _, n := range clique {
-		if c.durable.View.Configured(n) {
+		if c.current > c.durable.View.ID && c.theirs != nil {
+			if slices.Contains(c.theirs, n) {
+				return n
+			}
+		} else if c.durable.View.Configured(n) {
 			return n
 		}
 	}
@@ -96,8 +104,21 @@ func (c *Core) catchUp() {
 	}
 	c.source, c.goesOn = source, newest
 	if source != 0 {
-		c.effect(Effect{Kind: CatchUp, To: source})
+		if layouts := c.states[source].layouts; len(layouts) > 0 {
+			c.theirs = layouts[0]
+		}
+		c.effect(Effect{Kind: CatchUp, To: source, Layouts: c.with(c.states[source].layouts)})
 	}
+}
+
+// with returns the layouts of a view that this node is to be in: if it is not configured yet, it will be.
+func (c *Core) with(layouts [][]ids.NodeID) [][]ids.NodeID {
+	if len(layouts) == 0 || slices.Contains(layouts[0], c.cfg.Self.Node) {
+		return layouts
+	}
+	joined := append(slices.Clone(layouts[0]), c.cfg.Self.Node)
+	slices.Sort(joined)
+	return append([][]ids.NodeID{joined}, layouts[1:]...)
 }
 
 // onPrepare promises to follow a ballot if it is the highest one and its leader is the one that this node expects.
@@ -140,10 +161,10 @@ func (c *Core) onDecided(m message) {
 		return
 	}
 	p := c.durable.Accepted
-	number := p.Ballot.Number()
+	number, layouts := p.Ballot.Number(), [][]ids.NodeID{p.View.settled()}
 	switch {
 	case c.phase == accepted && m.source == 0:
-		e := Effect{Kind: DeliverTrim, Number: number}
+		e := Effect{Kind: DeliverTrim, Number: number, Layouts: layouts}
 		if c.holds && c.durable.View.ID == p.Base.ID {
 			e.Trim = p.Trim
 		}
@@ -151,7 +172,7 @@ func (c *Core) onDecided(m message) {
 		c.effect(e)
 	case c.phase == ready && m.source != 0 && m.source != c.cfg.Self.Node:
 		c.phase, c.source = finishing, 0 // a Fetch takes the place of a CatchUp
-		c.effect(Effect{Kind: Fetch, To: m.source, Number: number})
+		c.effect(Effect{Kind: Fetch, To: m.source, Number: number, Layouts: layouts})
 	}
 }
 
@@ -165,14 +186,19 @@ func (c *Core) Finished(number uint64) []Effect {
 
 func (c *Core) finished() {
 	c.phase = ready
-	c.send(c.ballot.Node, message{kind: readyMsg, ballot: c.ballot, end: c.cfg.Ends().End})
+	m := message{kind: readyMsg, ballot: c.ballot, end: c.cfg.Ends().End}
+	if m.full, m.had = m.end, m.end; c.cfg.Full != nil {
+		p := c.durable.Accepted
+		m.full, m.had = c.cfg.Full(p.View.settled()), c.cfg.Full(p.Base.settled())
+	}
+	c.send(c.ballot.Node, m)
 }
 
 // install makes the proposed view the current one (V1).
 func (c *Core) install(attempts []uint64) {
 	p := c.durable.Accepted
 	c.durable = Durable{View: p.View, Promised: c.durable.Promised}
-	c.holds, c.recv, c.current, c.change, c.source = false, nil, 0, nil, 0
+	c.holds, c.recv, c.current, c.change, c.source, c.theirs = false, nil, 0, nil, 0, nil
 	c.phase, c.opened = active, false
 	c.spent = attempts
 	c.lead.reset()

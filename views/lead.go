@@ -17,11 +17,15 @@ type leader struct {
 	since    time.Duration
 	basis    []state // of those that take part, as it was when the ballot began
 	reports  map[ids.NodeID]*report
+	opened   ids.ViewID // no later view was ever open
 	proposal *Proposal
 	accepted map[ids.NodeID]bool
 	decided  bool
-	ready    map[ids.NodeID][]ids.Version
+	ready    map[ids.NodeID]logEnd
 }
+
+// logEnd is how far a log goes, and its data by the settled layouts of the next view and of the one before.
+type logEnd struct{ end, full, had []ids.Version }
 
 func (l *leader) reset() { *l = leader{} }
 
@@ -55,7 +59,7 @@ func (c *Core) tryLead() {
 	}
 	l.reset()
 	l.ballot, l.since, l.basis = Ballot{Round: round + 1, Node: c.cfg.Self.Node}, c.now, basis
-	l.reports, l.accepted, l.ready = map[ids.NodeID]*report{}, map[ids.NodeID]bool{}, map[ids.NodeID][]ids.Version{}
+	l.reports, l.accepted, l.ready = map[ids.NodeID]*report{}, map[ids.NodeID]bool{}, map[ids.NodeID]logEnd{}
 	for _, n := range clique {
 		c.send(n, message{kind: prepareMsg, ballot: l.ballot})
 	}
@@ -95,7 +99,7 @@ func (c *Core) onAnswer(from ids.NodeID, m message) {
 		}
 	case readyMsg:
 		if l.decided {
-			l.ready[from] = m.end
+			l.ready[from] = logEnd{m.end, m.full, m.had}
 			c.compareEnds()
 		}
 	}
@@ -105,10 +109,11 @@ func (c *Core) onAnswer(from ids.NodeID, m message) {
 func (c *Core) propose() {
 	l := &c.lead
 	base, chosen := c.base()
+	l.opened = l.lastOpened(&base)
 	if !base.decides(l.takesPart) || !c.remembers(&base) {
 		return // more nodes than this one knew of have to decide
 	}
-	if !slices.ContainsFunc(l.basis, func(s state) bool { return l.knows(s.member.Node, &base) }) {
+	if !slices.ContainsFunc(l.basis, func(s state) bool { return l.knows(s.member.Node) }) {
 		return // nobody who is here knows how the base view ended
 	}
 	p := &Proposal{Base: base}
@@ -157,18 +162,39 @@ func (c *Core) base() (base View, chosen *Proposal) {
 	return base, chosen
 }
 
-// knows reports whether a node's log has all that was persisted everywhere up to the end of the view before base, and what
-// it got of base: it was a member.
-func (l *leader) knows(node ids.NodeID, base *View) bool {
+// lastOpened returns the last view that may have been open: for that all its members had to install it, which are a
+// majority. Who knows of no view may have forgotten.
+func (l *leader) lastOpened(base *View) ids.ViewID {
+	for v := base.ID; v > 0; v-- {
+		have := len(base.Nodes)
+		for _, p := range base.Nodes {
+			r := l.reports[p.Node]
+			if r == nil || r.view.ID >= v || r.view.ID == 0 {
+				continue
+			}
+			if have--; v == base.ID && base.Rank(p.Node) >= 0 {
+				have = 0 // a member that has not
+			}
+		}
+		if have >= base.Majority() {
+			return v
+		}
+	}
+	return 0
+}
+
+// knows reports whether a node's log has all that was persisted everywhere: it is a member of the last view that was
+// open, or of a later one.
+func (l *leader) knows(node ids.NodeID) bool {
 	r := l.reports[node]
-	return r.view.ID == base.ID && (base.ID == 0 || base.Rank(node) >= 0)
+	return r.view.ID >= l.opened && (r.view.ID == 0 || r.view.Rank(node) >= 0)
 }
 
 // leastReceived returns where the base view ends if that was not decided before: at the least that a survivor received.
 // What any member delivered before was received by all, so it lies within. It is nil if nobody here has the rings.
 func (l *leader) leastReceived(base *View) (least *Trim) {
 	for _, s := range l.basis {
-		if r := l.reports[s.member.Node]; r.survivor && l.knows(s.member.Node, base) {
+		if r := l.reports[s.member.Node]; r.survivor && r.view.ID == base.ID {
 			least = lower(least, base.ID, r.received)
 		}
 	}
@@ -197,7 +223,7 @@ func lower(t *Trim, view ids.ViewID, received [][]uint64) *Trim {
 func (c *Core) nextView(p *Proposal) bool {
 	l := &c.lead
 	v := &p.View
-	*v = View{ID: p.Base.ID + 1, Nodes: p.Base.Nodes}
+	*v = View{ID: p.Base.ID + 1, Nodes: p.Base.Nodes, Settled: p.Base.settled()}
 	present, survivors := 0, false
 	var now hlc.Timestamp
 	for _, s := range l.basis {
@@ -215,14 +241,18 @@ func (c *Core) nextView(p *Proposal) bool {
 		// Who is missing may have answered about moments that only the rings of those who restarted knew of.
 		v.Floor = max(v.Floor, now+maxSkew)
 	}
-	if !c.fill(v, p.Base.ID) && !slices.Equal(v.Nodes, p.Base.Nodes) {
+	ok := c.fill(v, p.Base.ID)
+	if !ok && !slices.Equal(v.Nodes, p.Base.Nodes) {
 		v.Nodes = p.Base.Nodes // the change would leave too few
-		c.fill(v, p.Base.ID)
+		ok = c.fill(v, p.Base.ID)
 	}
-	return v.decides(func(n ids.NodeID) bool { return v.Rank(n) >= 0 })
+	if c.settles(v, &p.Base) {
+		v.Settled = v.NodeIDs()
+	}
+	return ok
 }
 
-// fill chooses the members and reports whether they are a majority.
+// fill chooses the members and reports whether they are enough: a majority, and of each shard a keeper.
 func (c *Core) fill(v *View, base ids.ViewID) bool {
 	is := func(n ids.NodeID) bool { return v.Rank(n) >= 0 }
 	for _, all := range []bool{false, true} {
@@ -233,43 +263,102 @@ func (c *Core) fill(v *View, base ids.ViewID) bool {
 				v.Members = append(v.Members, r.member)
 			}
 		}
-		if v.decides(is) {
+		if v.decides(is) && c.keptBy(v.Settled, is) {
 			return true
 		}
 	}
 	return false
 }
 
-// compareEnds commits once the logs of all members that are here end at the same place (V5). That is the longest log of
-// those who know: it has all that a survivor delivered, and with no survivor all that was persisted everywhere. The
-// others fetch what they lack.
+// compareEnds commits once the logs of all members that are here end at the same place (V5), the furthest one. Who is not
+// there fetches what it lacks, or is cut.
 func (c *Core) compareEnds() {
 	l := &c.lead
 	for _, s := range l.basis {
 		n := s.member.Node
-		if _, ok := l.ready[n]; !ok && (l.knows(n, &l.proposal.Base) || l.proposal.View.Rank(n) >= 0) {
+		if _, ok := l.ready[n]; !ok && (l.knows(n) || l.proposal.View.Rank(n) >= 0) {
 			return
 		}
 	}
-	var longest []ids.Version
-	source := ids.NodeID(0)
-	for _, s := range l.basis {
-		n := s.member.Node
-		if end := l.ready[n]; l.knows(n, &l.proposal.Base) && (source == 0 || slices.Compare(end, longest) > 0) {
-			longest, source = end, n
-		}
+	end, source := c.furthest(l.proposal)
+	if source == 0 {
+		return
 	}
 	same := true
 	for _, m := range l.proposal.View.Members {
-		if end, ok := l.ready[m.Node]; ok && !slices.Equal(end, longest) {
+		if r, ok := l.ready[m.Node]; ok && (!slices.Equal(r.end, end) || slices.Compare(r.full, end) < 0) {
 			same = false
 			delete(l.ready, m.Node)
 			c.send(m.Node, message{kind: decidedMsg, ballot: l.ballot, source: source})
 		}
 	}
-	if same {
+	in := func(n ids.NodeID) bool { _, ok := l.ready[n]; return ok && l.proposal.View.Rank(n) >= 0 }
+	if same && c.keptBy(l.proposal.View.settled(), in) { // else a member is not here that the data is to be with
 		c.commit()
 	}
+}
+
+// furthest returns where the log may go on, and one who knows and whose log ends there: the longest log of those who know
+// of which all data is here. It has all that a survivor delivered (but what none of those who kept it has any more), and
+// with no survivor all that was persisted everywhere. It is none while data that was persisted is only with nodes that
+// are not here.
+func (c *Core) furthest(p *Proposal) (end []ids.Version, source ids.NodeID) {
+	l := &c.lead
+	for _, s := range l.basis {
+		n := s.member.Node
+		if r := l.ready[n]; l.knows(n) && (source == 0 || slices.Compare(r.end, end) > 0) && c.dataIsHere(p, r.end) {
+			end, source = r.end, n
+		}
+	}
+	return end, source
+}
+
+// dataIsHere reports whether of each shard somebody who takes part has the data up to end (V8), by the layout of before
+// or by the next one.
+func (c *Core) dataIsHere(p *Proposal, end []ids.Version) bool {
+	had, has := c.keepers(p.Base.settled()), c.keepers(p.View.settled())
+	for shard := range has {
+		if !slices.ContainsFunc(c.lead.basis, func(s state) bool {
+			n := s.member.Node
+			r, ok := c.lead.ready[n]
+			return ok && (slices.Contains(had[shard], n) && slices.Compare(r.had, end) >= 0 ||
+				slices.Contains(has[shard], n) && slices.Compare(r.full, end) >= 0)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// keepers returns which of the nodes keep the data of each shard.
+func (c *Core) keepers(nodes []ids.NodeID) [][]ids.NodeID {
+	if c.cfg.Keepers == nil {
+		return [][]ids.NodeID{nodes}
+	}
+	return c.cfg.Keepers(nodes)
+}
+
+// keptBy reports whether of each shard, by the layout of the nodes, a keeper is one of those for whom in returns true.
+func (c *Core) keptBy(nodes []ids.NodeID, in func(ids.NodeID) bool) bool {
+	return !slices.ContainsFunc(c.keepers(nodes), func(keep []ids.NodeID) bool { return !slices.ContainsFunc(keep, in) })
+}
+
+// settles reports whether all members of v, the successor of base, will be whole by the layout of its configured nodes: they
+// were, or gain nothing by it, or are new and fetch before they enter (V8).
+func (c *Core) settles(v, base *View) bool {
+	had, has, will := c.keepers(base.settled()), c.keepers(base.NodeIDs()), c.keepers(v.NodeIDs())
+	for shard, keep := range will {
+		for _, n := range keep {
+			r := c.lead.reports[n]
+			if r == nil || v.Rank(n) < 0 {
+				return false
+			}
+			if r.view.ID == base.ID && base.ID > 0 && !slices.Contains(had[shard], n) && !(r.ends.Whole && slices.Contains(has[shard], n)) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // commit has the members install the view.

@@ -30,6 +30,8 @@ type message struct {
 	proposal *Proposal
 	source   ids.NodeID    // decided: who has the whole log, 0 to begin with
 	end      []ids.Version // ready
+	full     []ids.Version // ready: up to where the data is there that the next view's settled layout asks for
+	had      []ids.Version // ready: the same for the view before
 	attempts []uint64      // commit: of each member by rank, the attempt that the ballot rested on, 0 for none
 	view     ids.ViewID    // installed
 	instance uint32        // installed: the sender's incarnation
@@ -49,6 +51,7 @@ func (m *message) encode() []byte {
 		e.u64(uint64(s.current))
 		e.u64(s.round)
 		e.nodes(s.links)
+		e.sets(s.layouts)
 	case promiseMsg:
 		e.ballot(m.ballot)
 		e.report(&m.report)
@@ -61,6 +64,8 @@ func (m *message) encode() []byte {
 		e.ballot(m.ballot)
 		e.u64(uint64(m.source))
 		e.versions(m.end)
+		e.versions(m.full)
+		e.versions(m.had)
 		e.vectors([][]uint64{m.attempts})
 	}
 	return e.b
@@ -78,6 +83,7 @@ func (e *encoder) report(r *report) {
 	e.versions(r.ends.End)
 	e.u64(uint64(r.ends.Floor))
 	e.u64(uint64(r.ends.Now))
+	e.flag(r.ends.Whole)
 }
 
 func decodeMessage(b []byte) (message, error) {
@@ -87,7 +93,7 @@ func decodeMessage(b []byte) (message, error) {
 	case stateMsg:
 		m.state = state{
 			member: d.member(), attempt: d.u64(), installed: ids.ViewID(d.u32()),
-			active: d.flag(), survivor: d.flag(), current: ids.ViewID(d.u32()), round: d.round(), links: d.nodes(),
+			active: d.flag(), survivor: d.flag(), current: ids.ViewID(d.u32()), round: d.round(), links: d.nodes(), layouts: d.sets(),
 		}
 	case promiseMsg:
 		m.ballot = d.ballot()
@@ -102,7 +108,7 @@ func decodeMessage(b []byte) (message, error) {
 	case prepareMsg, acceptedMsg, decidedMsg, readyMsg, commitMsg:
 		m.ballot = d.ballot()
 		m.source = ids.NodeID(d.u32())
-		m.end = d.versions()
+		m.end, m.full, m.had = d.versions(), d.versions(), d.versions()
 		if v := d.vectors(); len(v) == 1 {
 			m.attempts = v[0]
 		} else {
@@ -118,6 +124,6 @@ func (d *decoder) report() report {
 	return report{
 		member: d.member(), attempt: d.u64(), view: d.view(), survivor: d.flag(), received: d.vectors(),
 		accepted: d.proposal(), current: ids.ViewID(d.u32()), change: d.peers(),
-		ends: Ends{End: d.versions(), Floor: hlc.Timestamp(d.u64()), Now: hlc.Timestamp(d.u64())},
+		ends: Ends{End: d.versions(), Floor: hlc.Timestamp(d.u64()), Now: hlc.Timestamp(d.u64()), Whole: d.flag()},
 	}
 }

@@ -27,6 +27,9 @@ type View struct {
 	// Nodes are the configured nodes of the cluster as of this view, by number. A majority of them decides what
 	// comes after it, and at least a majority of them are its members.
 	Nodes []Peer
+	// Settled are the nodes by whose layout every member has its data whole. They are the configured ones, except while
+	// data moves to the members that the layout of the configured nodes gives more than they had.
+	Settled []ids.NodeID
 	// Floor is a moment before which no message of the view may be stamped: everything that was
 	// answered about the past before the view began stays true.
 	Floor hlc.Timestamp
@@ -41,6 +44,28 @@ func (v *View) Rank(node ids.NodeID) ids.Rank {
 func (v *View) Configured(node ids.NodeID) bool {
 	return slices.ContainsFunc(v.Nodes, func(p Peer) bool { return p.Node == node })
 }
+
+// NodeIDs returns the numbers of the configured nodes.
+func (v *View) NodeIDs() []ids.NodeID {
+	out := make([]ids.NodeID, len(v.Nodes))
+	for i, p := range v.Nodes {
+		out[i] = p.Node
+	}
+	return out
+}
+
+// Layouts returns the sets of nodes whose layouts say where data of this view is kept: by the settled one it is to be
+// had, and if data is moving, by the other one it will.
+func (v *View) Layouts() [][]ids.NodeID {
+	nodes := v.NodeIDs()
+	if v.Settled == nil || slices.Equal(v.Settled, nodes) {
+		return [][]ids.NodeID{nodes}
+	}
+	return [][]ids.NodeID{nodes, v.Settled}
+}
+
+// settled returns the set of nodes by whose layout data is to be had.
+func (v *View) settled() []ids.NodeID { layouts := v.Layouts(); return layouts[len(layouts)-1] }
 
 // Majority returns how many of the configured nodes it takes to decide.
 func (v *View) Majority() int { return len(v.Nodes)/2 + 1 }
@@ -97,6 +122,7 @@ type Ends struct {
 	End   []ids.Version // the last version in its log, by group
 	Floor hlc.Timestamp // the latest moment that it answered about or promised anything for
 	Now   hlc.Timestamp // its wall clock
+	Whole bool          // it has, durably, the data that the layout of its view's configured nodes gives it
 }
 
 // state is what every node tells every other of itself whenever it changes.
@@ -109,6 +135,8 @@ type state struct {
 	current   ids.ViewID   // the view that it has caught up with from outside, 0 for none
 	round     uint64       // of the highest ballot it promised
 	links     []ids.NodeID // the nodes it has a link to, itself included
+
+	layouts [][]ids.NodeID // of that view, if it is active
 }
 
 func (s *state) linked(node ids.NodeID) bool { return slices.Contains(s.links, node) }

@@ -32,7 +32,8 @@ mounted and serve. Nodes that run already are left as they are.`,
 		},
 	}
 	cmd.Flags().IntVar(&o.Nodes, "nodes", 3, "number of nodes of a new cluster")
-	cmd.Flags().IntVar(&o.Shards, "shards", 0, "number of data shards of a new cluster (default 4)")
+	cmd.Flags().IntVar(&o.Shards, "shards", 0, "number of data shards of a new cluster (default 128)")
+	cmd.Flags().IntVar(&o.Replicas, "replicas", 0, "number of nodes that keep the data of a shard, for a new cluster (default 3)")
 	cmd.Flags().StringVar(&o.Consistency, "consistency", "", "causal or strict, for a new cluster (default causal)")
 	cmd.Flags().DurationVar(&patience, "wait", time.Minute, "how long the nodes may take to serve")
 	return cmd
@@ -89,6 +90,7 @@ func openOrCreate(cmd *cobra.Command, dir string, o devcluster.Options) (c *devc
 	}{
 		{"nodes", o.Nodes != len(c.Nodes)},
 		{"shards", o.Shards != c.Nodes[0].Config.Shards},
+		{"replicas", o.Replicas != c.Nodes[0].Config.Replicas},
 		{"consistency", o.Consistency != c.Nodes[0].Config.Consistency},
 	} {
 		if cmd.Flags().Changed(flag.name) && flag.different {

@@ -39,7 +39,8 @@ func newInit(e *env) *cobra.Command {
 	}
 	newNodeFlags(cmd, &c)
 	cmd.Flags().StringVar(&c.Cluster, "cluster", "", "name of the cluster (default dfs)")
-	cmd.Flags().IntVar(&c.Shards, "shards", 0, "number of data shards, for ever (default 4)")
+	cmd.Flags().IntVar(&c.Shards, "shards", 0, "number of data shards, for ever (default 128)")
+	cmd.Flags().IntVar(&c.Replicas, "replicas", 0, "number of nodes that keep the data of a shard, for ever (default 3)")
 	cmd.Flags().BoolVar(&c.Insecure, "insecure", false, "do not encrypt the links between the nodes")
 	return cmd
 }

@@ -97,6 +97,7 @@ func (f *nodeFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.config.Data, "data", "", "data directory")
 	set.StringVar(&f.config.Mount, "mount", "", "mount point")
 	set.IntVar(&f.config.Shards, "shards", 0, "number of data shards, for a new data directory")
+	set.IntVar(&f.config.Replicas, "replicas", 0, "number of nodes that keep the data of a shard, for a new data directory")
 	set.StringVar(&f.config.Consistency, "consistency", "", "causal or strict")
 	set.BoolVar(&f.config.Insecure, "insecure", false, "talk to nodes on other machines in the clear")
 	set.StringVar(&f.config.LogLevel, "log-level", "", "debug, info, warn or error")
@@ -118,6 +119,9 @@ func (f *nodeFlags) apply(set *pflag.FlagSet, c *node.Config) error {
 	}
 	if set.Changed("shards") {
 		c.Shards = f.config.Shards
+	}
+	if set.Changed("replicas") {
+		c.Replicas = f.config.Replicas
 	}
 	if set.Changed("insecure") {
 		c.Insecure = f.config.Insecure

@@ -143,8 +143,8 @@ func statusText(st *control.Status) string {
 	}
 	if len(st.Subgroups) > 0 {
 		line("\nSUBGROUP\tREPLICAS\tORDER\tDELIVERED\tPERSISTED\tREADABLE UP TO")
-		for _, s := range st.Subgroups {
-			line("%s\t%s\t%d\t%s\t%s\t%s", s.Name, idsText(s.Replicas), s.Group, s.Delivered, s.Persisted, momentText(s.Frontier))
+		for _, l := range subgroupLines(st.Subgroups) {
+			line("%s", l)
 		}
 		w.Flush()
 	}
@@ -185,6 +185,54 @@ func orNone(s string) string {
 		return "none"
 	}
 	return s
+}
+
+// subgroupLines describes the subgroups, a line for all data shards that are alike.
+func subgroupLines(subs []control.Subgroup) []string {
+	var texts []string
+	alike := map[string][]ids.Subgroup{}
+	for _, s := range subs {
+		text := fmt.Sprintf("\t%s\t%d\t%s\t%s\t%s", replicasText(s), s.Group, s.Delivered, s.Persisted, momentText(s.Frontier))
+		if s.Subgroup == ids.Namespace {
+			text = s.Name + text
+		}
+		if !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+		alike[text] = append(alike[text], s.Subgroup)
+	}
+	for i, text := range texts {
+		if strings.HasPrefix(text, "\t") {
+			texts[i] = "data " + rangesText(alike[text]) + text
+		}
+	}
+	return texts
+}
+
+// rangesText prints ascending numbers as 1-4,7.
+func rangesText(numbers []ids.Subgroup) string {
+	var parts []string
+	for i := 0; i < len(numbers); {
+		last := i
+		for last+1 < len(numbers) && numbers[last+1] == numbers[last]+1 {
+			last++
+		}
+		if last == i {
+			parts = append(parts, fmt.Sprint(numbers[i]))
+		} else {
+			parts = append(parts, fmt.Sprintf("%d-%d", numbers[i], numbers[last]))
+		}
+		i = last + 1
+	}
+	return strings.Join(parts, ",")
+}
+
+// replicasText says who has the data of a subgroup, and who is getting it.
+func replicasText(s control.Subgroup) string {
+	if len(s.Gaining) == 0 {
+		return idsText(s.Replicas)
+	}
+	return idsText(s.Replicas) + " (moving to " + idsText(s.Gaining) + ")"
 }
 
 func idsText(nodes []ids.NodeID) string {

@@ -38,7 +38,7 @@ The data goes to --data. Without it, to a directory of its own for each mount po
 	}
 	cmd.Flags().StringVar(&c.Data, "data", "", "data directory (default: one for each mount point)")
 	cmd.Flags().StringVar(&c.Consistency, "consistency", "", "causal or strict (default causal)")
-	cmd.Flags().IntVar(&c.Shards, "shards", 0, "number of data shards, for a new data directory (default 4)")
+	cmd.Flags().IntVar(&c.Shards, "shards", 0, "number of data shards, for a new data directory (default 128)")
 	cmd.Flags().StringVar(&c.LogLevel, "log-level", "warn", "debug, info, warn or error")
 	return cmd
 }

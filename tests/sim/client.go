@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"context"
 	"math/rand/v2"
 	"time"
@@ -138,6 +139,9 @@ func (c *client) send(sub ids.Subgroup, op, data []byte, over, sent func()) {
 	m.counter++
 	m.w.count.ops++
 	id := opID{m.id, m.life, m.counter}
+	if data != nil {
+		m.w.order.data[id] = bytes.Clone(data)
+	}
 	m.w.note(m.id, "submit", uint64(sub), m.counter)
 	m.await("call", call.Ready, func() {
 		c.finished(id, sub, op, call)

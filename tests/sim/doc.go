@@ -36,7 +36,7 @@
 //	     In a running view an operation is delivered only when every member has acknowledged it.
 //	W4   what was delivered in an open view is lost only if no majority of the nodes remembers the view: a node
 //	     remembers it that was a member in its present life and has received what every accepted proposal for the end of
-//	     it asks for. A log is cut only of what may be lost so. What a finished Sync covers, and what was there when a
+//	     it asks for; or if of some shard no keeper remembers it and can be reached. A log is cut only of what may be lost so. What a finished Sync covers, and what was there when a
 //	     view opened that delivered something, stays whatever happens.
 //	W5   words of rows never decrease, and Persisted never says more than the replica's disk has.
 //	W6   replicas have the state that the order leads to, and calls the results: compared with a model.
@@ -47,4 +47,6 @@
 //	W9   once everything is healed the cluster serves within seconds, every call of a living node ends,
 //	     and an idle cluster answers without waiting for a timer.
 //	W10  the same seed gives the same run.
+//	W11  once everything is healed each node has the data of all operations of the shards that it keeps, and every node reads
+//	     all data as it was submitted.
 package sim

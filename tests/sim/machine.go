@@ -114,7 +114,7 @@ func (m *machine) config() shards.Config {
 		SaveFloor: func(t hlc.Timestamp) error { return m.save(func() { m.floor = t }) },
 		OnView:    m.enter,
 		Physical:  m.physical, Sync: m.startSync, Monotonic: m.w.now,
-		SuspectAfter: suspectAfter, Grace: heartbeat,
+		Work: m.work, Replicas: m.w.replicas, SuspectAfter: suspectAfter, Grace: heartbeat,
 		Logger: slog.New(&logHandler{m: m, life: m.life}), RingBytes: m.w.ringBytes, Heartbeat: heartbeat, SyncAfter: syncAfter,
 	}
 }
@@ -339,6 +339,17 @@ func (m *machine) cut(after ids.Version) {
 	m.claimed = min(m.claimed, m.pos)
 	m.w.order.crashed(m)
 	m.w.faults.restart(m, false)
+}
+
+// work does what the engine wants done beside its steps, a while later.
+func (m *machine) work(fn func()) {
+	life := m.life
+	m.w.after(m.w.delays.schedule(m.w.rng), func() {
+		if m.life == life && m.node != nil && !m.dying {
+			fn()
+			m.wake()
+		}
+	})
 }
 
 // startSync syncs the log a while later, and says so another while later.

@@ -39,7 +39,15 @@ type entry struct {
 func (e *entry) is(r record.Record) bool {
 	h := r.Header()
 	return e.version == h.Version && e.time == h.Timestamp && e.id == opID{h.Origin, h.Incarnation, h.Counter} && e.sub == h.Subgroup &&
-		bytes.Equal(e.op, r.Op()) && bytes.Equal(e.data, r.Data())
+		bytes.Equal(e.op, r.Op()) && hasData(r, e.data)
+}
+
+// hasData reports whether a record is one of these data, here or elsewhere.
+func hasData(r record.Record, data []byte) bool {
+	if r.Hollow() {
+		return r.DataLen() == len(data) && r.VerifyPart(0, data)
+	}
+	return bytes.Equal(r.Data(), data)
 }
 
 // order is the referee of W1, W2, W4 and W6: the one sequence that all logs are prefixes of.
@@ -47,6 +55,7 @@ type order struct {
 	w       *world
 	entries []entry
 	place   map[opID]int
+	data    map[opID][]byte // as it was submitted
 	last    map[ids.NodeID]opID
 	model   *model
 	modeled int        // entries that the model has applied
@@ -57,7 +66,7 @@ type order struct {
 }
 
 func newOrder(w *world) *order {
-	return &order{w: w, place: map[opID]int{}, last: map[ids.NodeID]opID{}, model: newModel()}
+	return &order{w: w, place: map[opID]int{}, data: map[opID][]byte{}, last: map[ids.NodeID]opID{}, model: newModel()}
 }
 
 // appended notes that machine m has r in its log, at the next place.
@@ -85,11 +94,11 @@ func (o *order) appended(m *machine, r record.Record) {
 }
 
 // mayLose checks that what was delivered in an open view may be lost: that a majority of the nodes does not remember where
-// it ended, as it takes one to go on without it.
+// it ended, as it takes one to go on without it; or that those who do, and are there, are not keepers of all shards.
 func (o *order) mayLose(m *machine, v ids.ViewID) {
 	view := o.w.views[v]
-	if memories := o.w.memories(v); 2*memories >= len(view.Nodes) {
-		o.w.fail("W4: what view %d delivered is lost, as node %d shows, though %d of %d nodes remember it", v, m.id, memories, len(view.Nodes))
+	if know := o.w.memories(v); 2*len(know) >= len(view.Nodes) && !o.w.dataAway(m, v, know) {
+		o.w.fail("W4: what view %d delivered is lost, as node %d shows, though nodes %v of %d remember it", v, m.id, know, len(view.Nodes))
 	}
 }
 
@@ -120,11 +129,14 @@ func (o *order) found(m *machine, place int, r record.Record) {
 	if t := o.w.reads.answered; h.Timestamp <= t {
 		o.w.fail("W8: node %d appends %v, version %v, at %d, but %d was answered about; over %d, ring %d", m.id, id, h.Version, h.Timestamp, t, o.over, m.ringView)
 	}
+	if !hasData(r, o.data[id]) {
+		o.w.fail("W1: node %d appends %v with data that was not submitted", m.id, id)
+	}
 	o.last[id.node] = id
 	o.place[id] = len(o.entries)
 	o.entries = append(o.entries, entry{
 		id: id, version: h.Version, time: h.Timestamp, sub: h.Subgroup,
-		op: bytes.Clone(r.Op()), data: bytes.Clone(r.Data()),
+		op: bytes.Clone(r.Op()), data: o.data[id],
 	})
 }
 

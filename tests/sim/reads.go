@@ -12,6 +12,7 @@ import (
 	"dfs/index"
 	"dfs/namespace"
 	"dfs/objects"
+	"dfs/shards"
 )
 
 // reads is the referee of W7 and W8, and of what a Sync promises (W4).
@@ -20,8 +21,6 @@ type reads struct {
 	seen     int           // every entry before this was over, or was seen by a read
 	answered hlc.Timestamp // the latest moment answered about
 	past     []answer      // what was answered about the past
-	got      []byte        // memory for contents, of a node
-	want     []byte        // and of the model
 }
 
 // answer is what some replica said about a moment.
@@ -135,20 +134,31 @@ func (r *reads) compare(why string, m *machine, sub ids.Subgroup, got index.Read
 		return
 	}
 	ino := r.w.program.file(rng)
-	a, err := contents(r.got[:0], got, ino, func(p objects.Piece, buf []byte) error {
-		return m.node.ReadData(p.LSN, int(p.Off), buf)
+	var asked []*shards.DataRead
+	a := contents(got, ino, func(p objects.Piece, buf []byte) {
+		asked = append(asked, m.node.AskData(p.LSN, int(p.Off), buf))
 	})
-	b, _ := contents(r.want[:0], want, ino, func(p objects.Piece, buf []byte) error {
+	b := bytes.Join(contents(want, ino, func(p objects.Piece, buf []byte) {
 		copy(buf, r.w.order.entries[p.LSN-1].data[p.Off:])
-		return nil
+	}), nil)
+	m.wake()
+	troubled := m.sick || r.w.faults.on
+	m.await("data", func() bool {
+		return !slices.ContainsFunc(asked, func(d *shards.DataRead) bool { return !d.Ready() })
+	}, func() {
+		for _, d := range asked {
+			if err := d.Wait(); err != nil {
+				if (troubled || m.sick) && errs.KindOf(err) == errs.IO {
+					r.w.count.unread++
+					return
+				}
+				r.w.fail("%s: node %d reads file %d at %d: %v", why, m.id, ino, int64(at), err)
+			}
+		}
+		if a := bytes.Join(a, nil); !bytes.Equal(a, b) {
+			r.w.fail("%s: node %d reads file %d at %d as %d bytes, the model as %d other bytes", why, m.id, ino, int64(at), len(a), len(b))
+		}
 	})
-	r.got, r.want = a, b
-	if err != nil && m.sick && errs.KindOf(err) == errs.IO {
-		return
-	}
-	if err != nil || !bytes.Equal(a, b) {
-		r.w.fail("%s: node %d reads file %d at %d as %d bytes, %v, the model as %d bytes", why, m.id, ino, int64(at), len(a), err, len(b))
-	}
 }
 
 // history compares all that a node knows of one key with the model.
@@ -202,20 +212,17 @@ func listing(r index.Reader, dir ids.Ino) uint64 {
 	return h.Sum64()
 }
 
-// contents appends up to 64 KiB of a file to all.
-func contents(all []byte, r index.Reader, ino ids.Ino, read func(objects.Piece, []byte) error) ([]byte, error) {
-	var failed error
+// contents reads up to 64 KiB of a file.
+func contents(r index.Reader, ino ids.Ino, read func(objects.Piece, []byte)) (all [][]byte) {
 	objects.Map(r, ino, 0, 64<<10, func(p objects.Piece) bool {
-		from := len(all)
-		all = slices.Grow(all, int(p.Len))[:from+int(p.Len)]
-		if buf := all[from:]; p.Hole {
-			clear(buf)
-		} else {
-			failed = read(p, buf)
+		buf := make([]byte, p.Len)
+		if !p.Hole {
+			read(p, buf)
 		}
-		return failed == nil
+		all = append(all, buf)
+		return true
 	})
-	return all, failed
+	return all
 }
 
 // synced checks what a Sync of machine m promises that was asked for after its operation number counter
@@ -233,8 +240,8 @@ func (r *reads) synced(m *machine, counter uint64, place int, rng *rand.Rand) {
 	o.safe = max(o.safe, place)
 	view := r.w.views[m.ringView]
 	for _, peer := range r.w.machines {
-		if view.Rank(peer.id) < 0 {
-			continue
+		if view.Rank(peer.id) < 0 || m.wedged && peer.ringView != m.ringView {
+			continue // or it was not there any more when the view was installed, and it was never open
 		}
 		peer.claimed = max(peer.claimed, place)
 		if rng.IntN(8) == 0 {

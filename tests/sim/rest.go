@@ -1,11 +1,15 @@
 package sim
 
 import (
+	"bytes"
+	"slices"
 	"time"
 
 	"dfs/ids"
 	"dfs/namespace"
 	"dfs/objects"
+	"dfs/record"
+	"dfs/versionlog"
 )
 
 // patience is how long a healed cluster may take until everything has come to an end (W9).
@@ -32,6 +36,7 @@ func (w *world) comeToRest() {
 	w.settled()
 	for _, m := range w.machines {
 		w.compareAll(m)
+		w.keeps(m)
 	}
 	w.askAgain()
 }
@@ -104,6 +109,32 @@ func (w *world) compareAll(m *machine) {
 			namespace.Check(r, problem)
 		} else {
 			objects.Check(r, problem)
+		}
+	}
+}
+
+// keeps checks that a node has the data of every operation that it is to keep.
+func (w *world) keeps(m *machine) {
+	has := map[ids.Version]bool{}
+	err := m.log.Scan(0, func(_ versionlog.LSN, r record.Record) error {
+		place := w.order.ofVersion(r.Header().Version) - 1
+		if !r.Hollow() && place >= 0 && place < len(w.order.entries) && bytes.Equal(r.Data(), w.order.entries[place].data) {
+			has[r.Header().Version] = true
+		}
+		return nil
+	})
+	if err != nil {
+		w.fail("W4: the log of node %d cannot be read: %v", m.id, err)
+	}
+	view := w.views[m.ringView]
+	for _, nodes := range view.Layouts() {
+		for _, e := range w.order.entries {
+			if len(e.data) > 0 && slices.Contains(w.keepersOf(nodes, e.sub), m.id) {
+				w.count.homes++
+				if !has[e.version] {
+					w.fail("W11: node %d keeps shard %d of nodes %v, but not the data of %v, version %v", m.id, e.sub, nodes, e.id, e.version)
+				}
+			}
 		}
 	}
 }

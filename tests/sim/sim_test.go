@@ -91,8 +91,8 @@ func TestSim(t *testing.T) {
 }
 
 func summary(seeds int, took time.Duration, c counters) string {
-	return fmt.Sprintf("%d seeds in %v: %.1f simulated hours, %d operations, %d calls over, %d reads, %d reads of the past, %d syncs, %d crashes (%d of them power failures), %d broken links, %d views (%d times a survivor could not reach the end), %d logs cut, %d steps",
-		seeds, took.Round(time.Second), c.simulated.Hours(), c.ops, c.calls, c.reads, c.past, c.syncs, c.crashes, c.powerFailures, c.breaks, c.views, c.shortened, c.cuts, c.steps)
+	return fmt.Sprintf("%d seeds in %v: %.1f simulated hours, %d operations, %d calls over, %d reads, %d reads of the past, %d syncs, %d crashes (%d of them power failures), %d broken links, %d views (%d times a survivor could not reach the end), %d logs cut, %d steps; data of %d operations looked for where it is kept, %d reads without an answer",
+		seeds, took.Round(time.Second), c.simulated.Hours(), c.ops, c.calls, c.reads, c.past, c.syncs, c.crashes, c.powerFailures, c.breaks, c.views, c.shortened, c.cuts, c.steps, c.homes, c.unread)
 }
 
 // W10: the same seed gives the same run.

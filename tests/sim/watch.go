@@ -18,7 +18,7 @@ func (l *watchedLog) Append(recs []record.Record) ([]versionlog.LSN, error) {
 		return nil, errDying
 	}
 	if !l.m.stalled { // else the places in the rings are overwritten
-		for _, r := range recs {
+		for _, r := range ops(recs) {
 			l.m.w.rows.delivers(l.m, r)
 		}
 	}
@@ -35,12 +35,24 @@ func (l *watchedLog) Append(recs []record.Record) ([]versionlog.LSN, error) {
 	}
 	for i, r := range recs {
 		l.m.w.note(l.m.id, "append", uint64(r.Header().Version), uint64(lsns[i]))
+	}
+	for _, r := range ops(recs) {
 		l.m.w.order.appended(l.m, r)
 	}
 	if l.m.wedged {
 		l.m.w.faults.reach(l.m, pointTrimmed, 0)
 	}
 	return lsns, nil
+}
+
+// ops returns the operations: copies of data that came later are none.
+func ops(recs []record.Record) (out []record.Record) {
+	for _, r := range recs {
+		if r.Kind() == record.Op {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 func (l *watchedLog) Sync() (versionlog.LSN, error) {

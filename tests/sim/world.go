@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"dfs/fabric/sim"
 	"dfs/ids"
 	"dfs/index"
 	"dfs/nvm"
+	"dfs/shards"
 	"dfs/versionlog"
 	"dfs/views"
 )
@@ -30,6 +32,7 @@ type world struct {
 	clientsPerNode int
 	ringBytes      int
 	segmentSize    int64
+	replicas       int
 	quiet          bool // clients do nothing new
 	delays         delays
 	faults         *faults
@@ -42,12 +45,14 @@ type world struct {
 
 // counters sum up a run.
 type counters struct {
-	steps, ops, calls, reads, past, syncs, crashes, powerFailures, views, breaks, cuts, shortened int
-	simulated                                                                                     time.Duration
+	unread, homes, steps, ops, calls, reads, past, syncs, crashes, powerFailures, views, breaks, cuts, shortened int
+	simulated                                                                                                    time.Duration
 }
 
 func (c *counters) add(o counters) {
 	c.steps += o.steps
+	c.unread += o.unread
+	c.homes += o.homes
 	c.ops += o.ops
 	c.calls += o.calls
 	c.reads += o.reads
@@ -87,10 +92,10 @@ func (w *world) note(node ids.NodeID, what string, a, b uint64) {
 	w.trace.add(happening{w.now(), node, what, a, b})
 }
 
-// memories returns how many nodes can tell where a view ended: they were members of it in their present life, so they have
+// memories returns the nodes that can tell where a view ended: they were members of it in their present life, so they have
 // received whatever any member of it delivered; and no proposal was accepted of an end that they cannot reach, because
 // another survivor, who had received more, was the only one to be asked.
-func (w *world) memories(v ids.ViewID) (n int) {
+func (w *world) memories(v ids.ViewID) (nodes []ids.NodeID) {
 	view, rows := w.views[v], w.rows.view(v)
 	for rank, member := range view.Members {
 		m := w.machines[member.Node-1]
@@ -104,12 +109,41 @@ func (w *world) memories(v ids.ViewID) (n int) {
 			}
 		}
 		if reaches {
-			n++
+			nodes = append(nodes, m.id)
 		} else {
 			w.count.shortened++
 		}
 	}
-	return n
+	return nodes
+}
+
+// keepersOf returns who keeps a shard by a set of nodes.
+func (w *world) keepersOf(nodes []ids.NodeID, sub ids.Subgroup) []ids.NodeID {
+	replicas := w.replicas
+	if replicas == 0 {
+		replicas = shards.DefaultReplicas
+	}
+	return shards.Keepers(nodes, sub, replicas)
+}
+
+// dataAway reports whether of some shard none of the nodes has the data that view v delivered last and can take part in
+// what m does: it has links to all that m has links to.
+func (w *world) dataAway(m *machine, v ids.ViewID, nodes []ids.NodeID) bool {
+	view := w.views[v]
+	linked := func(a, b ids.NodeID) bool { return a == b || w.net.Connected(a, b) }
+	there := func(n ids.NodeID) bool {
+		return slices.Contains(nodes, n) && !slices.ContainsFunc(w.machines, func(o *machine) bool {
+			return o.node != nil && linked(o.id, m.id) && !linked(o.id, n)
+		})
+	}
+	for sub := range ids.Subgroup(dataShards + 1) {
+		layouts := view.Layouts()
+		keep := w.keepersOf(layouts[len(layouts)-1], sub)
+		if !slices.ContainsFunc(keep, there) {
+			return true
+		}
+	}
+	return false
 }
 
 // accepted notes where a view is to end by a proposal that a node has accepted.
@@ -127,6 +161,10 @@ func (w *world) fail(format string, args ...any) { panic(failure{fmt.Sprintf(for
 func newWorld(seed uint64) *world {
 	w := &world{seed: seed, views: map[ids.ViewID]views.View{}, trims: map[ids.ViewID][]*views.Trim{}, rng: rand.New(rand.NewPCG(seed, 0xdf5))}
 	size := pick(w.rng, 1, 3, 3, 3, 3, 3, 3, 5)
+	// Drawn apart, so that the other seeds stay what they were.
+	if own := rand.New(rand.NewPCG(seed, 0x1a7)); own.IntN(3) == 0 {
+		size, w.replicas = pick(own, 3, 4, 4, 5, 5), pick(own, 1, 2, 2, 2, 3)
+	}
 	w.ringBytes = pick(w.rng, 16<<10, 16<<10, 64<<10, 64<<10, 256<<10, 256<<10, 256<<10, 2<<20)
 	w.segmentSize = max(versionlog.MinSegmentSize, int64(w.ringBytes/8))
 	w.clientsPerNode = 1 + w.rng.IntN(3)
