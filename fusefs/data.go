@@ -34,6 +34,9 @@ func (f *filesystem) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (
 	if err != nil {
 		return nil, f.fail("read", err)
 	}
+	if n < len(buf) {
+		h.n.asked.shorter(int64(in.Offset) + int64(n)) // the kernel concludes that the file ends there
+	}
 	return filled(n), fuse.OK
 }
 
