@@ -14,7 +14,7 @@ type asking struct {
 	now   atomic.Int32 // questions and writes that are being answered
 	last  atomic.Int64 // when the last was, in unix nanoseconds
 	mtime atomic.Int64 // that the kernel was told
-	size  atomic.Int64 // likewise
+	size  atomic.Int64 // the least length that it may take the file to have
 
 	// telling is held while the kernel is told to forget pages. Who holds it waits for the kernel, which may wait for reads
 	// and writes to be answered: neither they nor a reader of requests may wait for it.
@@ -47,6 +47,12 @@ func (a *asking) changes(h *fuse.InHeader) (answered func()) {
 	return func() { a.answered(h.Pid) }
 }
 
+// shorter notes that the kernel may take the file to be no longer than that.
+func (a *asking) shorter(size int64) {
+	for was := a.size.Load(); size < was && !a.size.CompareAndSwap(was, size); was = a.size.Load() {
+	}
+}
+
 // ask is called before the attributes of a file are looked up.
 func (g *forgetter) ask(n *node) (before uint64) {
 	n.asked.now.Add(1)
@@ -66,10 +72,13 @@ func (g *forgetter) told(ctx context.Context, n *node, before uint64, a *fuse.At
 		return
 	}
 	mtime := join(a.Mtime, a.Mtimensec)
+	n.asked.shorter(int64(a.Size))
 	s, noted := g.noted(n.ino)
 	if !noted {
 		n.asked.mtime.Store(mtime)
-		n.asked.size.Store(int64(a.Size))
+		if alone {
+			n.asked.size.Store(int64(a.Size))
+		}
 		return
 	}
 	if !reads || s.seq > before || c == nil || !g.apart(c.unique) {
@@ -87,5 +96,7 @@ func (g *forgetter) told(ctx context.Context, n *node, before uint64, a *fuse.At
 		return
 	}
 	g.insist(ctx, n)
-	g.drop(n.ino, s.seq)
+	if time.Since(s.made) >= g.unseen {
+		g.drop(n.ino, s.seq) // else what the pages are filled with next may be old once more
+	}
 }

@@ -34,6 +34,9 @@ func (f *filesystem) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (
 	if err != nil {
 		return nil, f.fail("read", err)
 	}
+	if n < len(buf) {
+		h.n.asked.shorter(int64(in.Offset) + int64(n)) // the kernel concludes that the file ends there
+	}
 	return filled(n), fuse.OK
 }
 
@@ -177,34 +180,6 @@ func (f *filesystem) killUnlessRoot(ctx context.Context, n *node, uid uint32) {
 	}
 }
 
-// Lseek finds data and holes.
-func (f *filesystem) Lseek(cancel <-chan struct{}, in *fuse.LseekIn, out *fuse.LseekOut) fuse.Status {
-	h := f.handles.get(in.Fh)
-	if h == nil || h.dir != nil {
-		return fuse.EBADF
-	}
-	ctx := f.caller(cancel, &in.InHeader)
-	defer ctx.end()
-	r, err := f.contents(ctx, h.n)
-	if err != nil {
-		return f.fail("lseek", err)
-	}
-	seek := objects.SeekData
-	switch in.Whence {
-	case unix.SEEK_DATA:
-	case unix.SEEK_HOLE:
-		seek = objects.SeekHole
-	default:
-		return fuse.EINVAL
-	}
-	at, ok := seek(r, h.n.ino, int64(in.Offset))
-	if !ok {
-		return fuse.Status(syscall.ENXIO) // what was asked for is not there; no error has happened
-	}
-	out.Offset = uint64(at)
-	return fuse.OK
-}
-
 // Fallocate makes room, holes and zeros.
 func (f *filesystem) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
 	h := f.handles.get(in.Fh)
@@ -217,8 +192,13 @@ func (f *filesystem) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fus
 	ino, off, length := h.n.ino, int64(in.Offset), int64(in.Length)
 	keep := in.Mode&unix.FALLOC_FL_KEEP_SIZE != 0
 	var op objects.Op
+	ctx := f.caller(cancel, &in.InHeader)
+	defer ctx.end()
 	switch in.Mode &^ unix.FALLOC_FL_KEEP_SIZE {
 	case 0:
+		if err := f.roomFor(ctx, h.n, length); err != nil {
+			return f.fail("fallocate", err)
+		}
 		op = objects.Allocate{Ino: ino, Off: off, Len: length, KeepSize: keep}
 	case unix.FALLOC_FL_PUNCH_HOLE:
 		op = objects.PunchHole{Ino: ino, Off: off, Len: length}
@@ -227,13 +207,23 @@ func (f *filesystem) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fus
 	default:
 		return f.fail("fallocate", errs.NotSupported)
 	}
-	ctx := f.caller(cancel, &in.InHeader)
-	defer ctx.end()
 	defer h.n.asked.changes(&in.InHeader)()
 	f.killUnlessRoot(ctx, h.n, in.Uid)
 	h.changed(runWrote)
 	_, err := f.do(ctx, f.store.DataShard(ino), op.Encode())
 	return f.fail("fallocate", err)
+}
+
+// roomFor refuses room for more bytes than fit: nothing is set aside, but what cannot be must not be promised.
+func (f *filesystem) roomFor(ctx context.Context, n *node, length int64) error {
+	a, err := f.fileAttr(ctx, n)
+	if err != nil {
+		return err
+	}
+	if length > a.Bytes && uint64(length-a.Bytes) > f.store.Space().FreeBytes {
+		return errs.NoSpace
+	}
+	return nil
 }
 
 // CopyFileRange is copy_file_range(2). Within one shard the copy shares the bytes; across shards EXDEV makes the

@@ -28,6 +28,7 @@ type forgetter struct {
 	apart  func(unique uint64) bool                    // says that a request may wait for the kernel
 	queued func() bool                                 // says that the kernel has sent a request that nobody has read
 	wake   chan struct{}
+	unseen time.Duration // for how long after a note the change may not show yet: it is applied a moment later
 	count  atomic.Int32  // len(stale)
 	seq    atomic.Uint64 // of the last note
 
@@ -38,6 +39,7 @@ type forgetter struct {
 // note is that a file was changed by another node.
 type note struct {
 	seq  uint64
+	made time.Time
 	due  time.Time
 	seen bool // the only one who asks was told; if nobody else comes until it is due the kernel has listened
 }
@@ -54,6 +56,7 @@ func newForgetter(f *filesystem, tell func(ino ids.Ino) error) *forgetter {
 	return &forgetter{
 		f: f, tell: tell, put: func(ids.Ino, int64, []byte) error { return nil }, apart: func(uint64) bool { return true },
 		queued: func() bool { return false }, wake: make(chan struct{}, 1), stale: map[ids.Ino]note{},
+		unseen: 100 * time.Millisecond,
 	}
 }
 
@@ -106,7 +109,8 @@ func (g *forgetter) note(ino ids.Ino) {
 	if _, known := g.stale[ino]; !known {
 		g.count.Add(1)
 	}
-	g.stale[ino] = note{seq: g.seq.Add(1), due: time.Now().Add(forgetDelay)}
+	now := time.Now()
+	g.stale[ino] = note{seq: g.seq.Add(1), made: now, due: now.Add(forgetDelay)}
 	g.mu.Unlock()
 	select {
 	case g.wake <- struct{}{}:

@@ -130,6 +130,7 @@ func (f *filesystem) open(ctx context.Context, n *node, in *fuse.OpenIn, out *fu
 			f.nodes.close(n)
 			return err
 		}
+		n.asked.shorter(0)
 		h.changed(runEmpty)
 		f.reaper.purge(f.store.DataShard(n.ino))
 	}

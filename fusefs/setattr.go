@@ -106,6 +106,7 @@ func (f *filesystem) setFileAttrs(ctx context.Context, n *node, in *fuse.SetAttr
 		if _, err := f.do(ctx, sub, objects.Truncate{Ino: n.ino, Size: int64(in.Size)}.Encode()); err != nil {
 			return err
 		}
+		n.asked.shorter(int64(in.Size))
 		f.truncated(ctx, n, in)
 	}
 	op := objects.SetTimes{

@@ -1,7 +1,6 @@
 package posix
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -21,8 +21,6 @@ import (
 // Suites of others that are on the machine: built, but nowhere near this source.
 var (
 	pjdfstest = flag.String("pjdfstest", "", "directory of pjdfstest, with its program built in it")
-	ltp       = flag.String("ltp", "", "directory where LTP is installed")
-	xfstests  = flag.String("xfstests", "", "directory of xfstests, built")
 )
 
 // outcome is what came of one part of a suite.
@@ -54,12 +52,19 @@ func showTable(t *testing.T, suite string, all []outcome) {
 	}
 }
 
-// command runs a program in a directory of a mount, with a limit.
+// command runs a program in a directory of a mount, with a limit, after which it and what it started are asked to end, and
+// then ended (PX1).
 func command(dir string, limit time.Duration, env []string, name string, args ...string) (string, int, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error {
+		group := -cmd.Process.Pid
+		time.AfterFunc(5*time.Second, func() { _ = syscall.Kill(group, syscall.SIGKILL) })
+		return syscall.Kill(group, syscall.SIGTERM)
+	}
 	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
@@ -170,79 +175,4 @@ exec "%s" "$@"
 		t.Fatal(err)
 	}
 	return dir
-}
-
-// fsCalls are the system calls of filesystems, as the cases of LTP are named after them.
-var fsCalls = regexp.MustCompile(`^(access|chdir|chmod|chown|chroot|copy_file_range|creat|dup|execve|fallocate|fchdir|fchmod|fchmodat|` +
-	`fchown|fchownat|fcntl|fdatasync|fgetxattr|flistxattr|flock|fremovexattr|fsetxattr|fstat|fstatfs|fstatat|fsync|ftruncate|getcwd|getdents|` +
-	`getxattr|lchown|lgetxattr|link|linkat|listxattr|llistxattr|llseek|lremovexattr|lseek|lstat|mkdir|mkdirat|mknod|mknodat|mmap|` +
-	`msync|open|openat|posix_fadvise|pread|preadv|pwrite|pwritev|read|readdir|readahead|readlink|readlinkat|readv|removexattr|rename|` +
-	`renameat|rmdir|sendfile|setxattr|stat|statfs|statvfs|statx|symlink|symlinkat|sync_file_range|truncate|umask|unlink|unlinkat|` +
-	`utime|utimes|utimensat|write|writev)[0-9]+[A-Z]?(_64)?$`)
-
-// LTP's cases of system calls of filesystems.
-func TestLTP(t *testing.T) {
-	if *ltp == "" {
-		t.Skip("make posix LTP=dir runs it")
-	}
-	w := newWorld(t, false)
-	dir := filepath.Join(cluster.mount(0), w.dir)
-	list, err := os.ReadFile(filepath.Join(*ltp, "runtest", "syscalls"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var cases []string
-	for line := range strings.Lines(string(list)) {
-		if name, _, ok := strings.Cut(strings.TrimSpace(line), " "); ok && fsCalls.MatchString(name) {
-			cases = append(cases, strings.TrimSpace(line))
-		}
-	}
-	env := []string{"TMPDIR=" + dir, "LTPROOT=" + *ltp, "PATH=" + filepath.Join(*ltp, "testcases", "bin") + ":" + os.Getenv("PATH")}
-	showTable(t, "LTP", inParallel(cases, func(line string) outcome {
-		name, program, _ := strings.Cut(line, " ")
-		o := outcome{part: strings.TrimRight(strings.TrimSuffix(name, "_64"), "0123456789ABCDEF")}
-		switch out, code, err := command(dir, 2*time.Minute, env, "sh", "-c", program); {
-		case code == 0:
-			o.passed++
-		case code == 32:
-			o.skipped++
-		default:
-			o.failed++
-			lines := bytes.Split(bytes.TrimSpace([]byte(out)), []byte("\n"))
-			o.failures = append(o.failures, fmt.Sprintf("%s: %v: %s", name, err, lines[len(lines)-1]))
-		}
-		return o
-	}))
-}
-
-// The quick group of xfstests for FUSE, on the mount as it is.
-func TestXfstests(t *testing.T) {
-	if *xfstests == "" {
-		t.Skip("make posix XFSTESTS=dir runs it")
-	}
-	w := newWorld(t, false)
-	source := filepath.Join(cluster.dir, "c", "node1", "data")
-	env := []string{"FSTYP=fuse", "FUSE_SUBTYP=.dfs", "TEST_DEV=" + source, "TEST_DIR=" + cluster.mount(0)}
-	out, _, err := command(*xfstests, 2*time.Hour, env, "./check", "-fuse", "-g", "quick",
-		"-x", "shutdown,clone,dedupe,fiemap,quota,log,encrypt,verity,casefold,scrub,swap,freeze,blockdev,dangerous,mount")
-	if err != nil {
-		w.Logf("check ended with %v", err)
-	}
-	o := outcome{part: "quick"}
-	for line := range strings.Lines(out) {
-		switch key, rest, _ := strings.Cut(strings.TrimSpace(line), ": "); key {
-		case "Ran":
-			o.passed = len(strings.Fields(rest))
-		case "Not run":
-			o.skipped = len(strings.Fields(rest))
-		case "Failures":
-			o.failures = strings.Fields(rest)
-			o.failed = len(o.failures)
-		}
-	}
-	o.passed -= o.failed + o.skipped
-	if o.passed <= 0 {
-		t.Fatalf("nothing ran:\n%s", out)
-	}
-	showTable(t, "xfstests", []outcome{o})
 }
