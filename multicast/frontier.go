@@ -75,7 +75,7 @@ func (g *Group) watchTime(s *sst.Snapshot, now hlc.Timestamp) {
 	if wanted > own.frontier {
 		g.clock.Observe(wanted)
 		g.PromiseFrontier(now)
-	} else if g.table.Dirty() {
+	} else if g.table.DirtyForAll() {
 		g.clock.Observe(now)
 		g.promise(g.clock.Last())
 	}

@@ -80,6 +80,9 @@ func (t *Table) TouchFor(m ids.Rank) { t.news[m] = true }
 // Dirty reports whether the own row should be pushed to somebody.
 func (t *Table) Dirty() bool { return t.dirty || slices.Contains(t.news, true) }
 
+// DirtyForAll reports whether it should be pushed to everybody.
+func (t *Table) DirtyForAll() bool { return t.dirty }
+
 // DirtyFor reports whether the own row should be pushed to member m.
 func (t *Table) DirtyFor(m ids.Rank) bool { return t.dirty || t.news[m] }
 
