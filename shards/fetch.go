@@ -74,6 +74,12 @@ func (n *Node) startFetch(source ids.NodeID, number uint64, ahead bool, layouts 
 	n.aims, n.fill = newHomes(layouts, n.cfg.Shards, n.cfg.Replicas), nil
 	n.fetching = &fetch{number: number, source: source, ahead: ahead}
 	n.log.Info("fetching what the log lacks", "source", source, "catching up", ahead)
+	if source == n.cfg.Self.Node {
+		f := n.fetching
+		f.order = len(n.orders) // only data lacks
+		n.startFill(n.aims, true, func() { n.fetched(f) })
+		return
+	}
 	n.askNext()
 }
 

@@ -341,11 +341,11 @@ func (c *cluster) step() {
 // fetch ends a fetch if the source can serve it.
 func (c *cluster) fetch(n *node) {
 	f := n.fetching
-	if f == nil || !c.up[c.key(n, c.nodes[f.To-1])] {
+	if f == nil || f.To != n.id && !c.up[c.key(n, c.nodes[f.To-1])] {
 		return
 	}
 	src := c.nodes[f.To-1]
-	if num, complete := src.core.Number(); f.Kind == Fetch && (!complete || num != f.Number) || f.Kind == CatchUp && !src.core.Active() {
+	if num, complete := src.core.Number(); f.Kind == Fetch && src != n && (!complete || num != f.Number) || f.Kind == CatchUp && !src.core.Active() {
 		return
 	}
 	common := 0

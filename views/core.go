@@ -41,8 +41,8 @@ const (
 	// DeliverTrim: deliver in the rings of the wedged view what is there of Trim, if it is not nil, in any case sync the
 	// log, then call Finished(Number); begin to get the data that is lacking.
 	DeliverTrim
-	// Fetch from To what the log lacks, and from anyone the data, sync, then call Finished(Number). A later Fetch or
-	// CatchUp replaces it.
+	// Fetch from To what the log lacks (nothing, if To is this node), and from anyone the data, sync, then call
+	// Finished(Number). A later Fetch or CatchUp replaces it.
 	Fetch
 	// CatchUp with To, a member of a view that goes on without this node: fetch what its log has by now, and from
 	// anyone the data, sync, then call CaughtUp.

@@ -170,7 +170,7 @@ func (c *Core) onDecided(m message) {
 		}
 		c.phase = finishing
 		c.effect(e)
-	case c.phase == ready && m.source != 0 && m.source != c.cfg.Self.Node:
+	case c.phase == ready && m.source != 0:
 		c.phase, c.source = finishing, 0 // a Fetch takes the place of a CatchUp
 		c.effect(Effect{Kind: Fetch, To: m.source, Number: number, Layouts: layouts})
 	}
