@@ -38,8 +38,8 @@ var engine = []mutant{
 		"want = max(want, sent-1)", "want = max(want, sent)"),
 	one("push the row before the bytes", simulation, "shards/step.go",
 		"n.write(v, o, eff.Writes)\n\t\tn.push(v)", "n.push(v)\n\t\tn.write(v, o, eff.Writes)"),
-	one("send only the first part of what wraps around the ring", simulation, "shards/step.go",
-		"for _, w := range ranges {", "for _, w := range ranges[:1] {"),
+	one("send only the first part of what wraps around the ring", simulation, "shards/rings.go",
+		"for _, w := range ranges {\n\t\t\t\tn.fab", "for _, w := range ranges[:1] {\n\t\t\t\tn.fab"),
 	one("take no room for what was given back", simulation, "shards/step.go",
 		"if room {\n\t\tn.openRoomLocked()\n\t}", "_ = room"),
 
