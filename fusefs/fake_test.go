@@ -121,6 +121,17 @@ func (s *fake) Submit(ctx context.Context, sub ids.Subgroup, op []byte, data ...
 	return s.submit(fakeSelf, sub, op, data...), nil
 }
 
+// holds reports whether the making of a name waits for the engine.
+func (s *fake) holds(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.queue, func(c *fakeCall) bool {
+		o, err := namespace.Decode(c.op)
+		made, ok := o.(namespace.Create)
+		return c.sub == ids.Namespace && err == nil && ok && made.Name == name
+	})
+}
+
 // deliver is the engine.
 func (s *fake) deliver() {
 	s.mu.Lock()

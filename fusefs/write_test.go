@@ -224,7 +224,7 @@ func TestKilledCaller(t *testing.T) {
 	m.store.hold(true)
 	cmd := exec.Command("mkdir", filepath.Join(m.dir, "d"))
 	must(t, cmd.Start())
-	eventually(t, "it waits", func() bool { return m.store.pending.Load() > 0 })
+	eventually(t, "it waits", func() bool { return m.store.holds("d") })
 	must(t, cmd.Process.Signal(syscall.SIGWINCH)) // ignored by default
 	must(t, cmd.Process.Signal(syscall.SIGTERM))
 	_ = cmd.Wait()

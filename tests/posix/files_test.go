@@ -92,9 +92,9 @@ func TestFallocate(t *testing.T) {
 		g.wantSize(66000)
 		g.seek(0, 0, 8192, unix.SEEK_HOLE)
 		g.seek(0, 8192, 16384, unix.SEEK_DATA)
-		g.seek(0, 20050, 20100, unix.SEEK_DATA)
-		g.seek(0, 30000, 60000, unix.SEEK_HOLE)
-		g.seek(unix.ENXIO, 61000, 0, unix.SEEK_DATA)
+		g.seek(0, 20050, 20050, unix.SEEK_DATA) // data and holes are of whole blocks
+		g.seek(0, 30000, 61440, unix.SEEK_HOLE)
+		g.seek(unix.ENXIO, 62000, 0, unix.SEEK_DATA)
 		g.seek(unix.ENXIO, 66000, 0, unix.SEEK_HOLE)
 		blocks := g.call(0, request{Op: "fstat"}).Stat.Blocks
 		if blocks*512 > 53000 {
