@@ -54,8 +54,6 @@ var membership = []mutant{
 		"!ok && (l.knows(n) || l.proposal.View.Rank(n) >= 0) {", "!ok && len(l.ready) == 0 {"),
 	one("open before the others have installed", agreement, "views/follow.go",
 		"j.instance != m.Incarnation {\n\t\t\treturn", "j.instance != m.Incarnation {\n\t\t\tcontinue"),
-	one("who catches up is a member without the rest", agreement, "views/follow.go",
-		"// a Fetch takes the place of a CatchUp", "\n\t\tif c.current > 0 {\n\t\t\tc.finished()\n\t\t\treturn\n\t\t}"),
 	{"a wedged member goes on", simulation, []edit{
 		{"shards/view.go", "v.open, n.opening = false, false\n", "n.opening = false\n"},
 		{"multicast/group.go", "if g.wedged || g.err != nil {", "if g.err != nil {"},
