@@ -203,10 +203,19 @@ func subgroupLines(subs []control.Subgroup) []string {
 	}
 	for i, text := range texts {
 		if strings.HasPrefix(text, "\t") {
-			texts[i] = "data " + rangesText(alike[text]) + text
+			texts[i] = shardsText(alike[text]) + text
 		}
 	}
 	return texts
+}
+
+// shardsText names data shards, or counts them where there are too many to name; --json has them one by one.
+func shardsText(shards []ids.Subgroup) string {
+	text := "data " + rangesText(shards)
+	if len(text) > 20 {
+		text = fmt.Sprintf("%d data shards", len(shards))
+	}
+	return text
 }
 
 // rangesText prints ascending numbers as 1-4,7.
