@@ -35,8 +35,8 @@ func calmMonitor(ctx context.Context, changed func() uint64, nap func()) {
 			return
 		case <-look.C:
 		}
-		for now := changed(); now != last && ctx.Err() == nil; now = changed() {
-			last = now
+		for next := changed(); next != last && ctx.Err() == nil; next = changed() {
+			last = next
 			for range napsInARow {
 				nap()
 			}

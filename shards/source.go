@@ -13,12 +13,12 @@ import (
 
 // A source answers from its log, off the steps, whatever view it is in.
 
-// answer has msg sent to a peer when fn has made it.
+// answerLater has a message sent to a peer when fn has made it.
 func (n *Node) answerLater(to ids.NodeID, fn func() []byte) {
 	n.cfg.Work(func() { n.post(event{kind: answerMade, peer: to, msg: fn()}) })
 }
 
-// full returns the record with a version, with its data, which may be in a copy.
+// fullRecord returns the record with a version, with its data, which may be in a copy.
 func (n *Node) fullRecord(v ids.Version) (record.Record, error) {
 	lsn, err := n.cfg.Log.Find(v)
 	if err != nil {

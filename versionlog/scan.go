@@ -111,15 +111,11 @@ func (l *Log) findIn(number uint64, end LSN, v ids.Version, of func(ids.Subgroup
 	}
 	defer l.reads.release(f)
 	w := window{f: f.File, start: l.start(number), size: l.size, ahead: headAhead}
-	for off, stop := int64(headerSize), min(l.size, int64(end-w.start)); off < stop; {
-		r, size, err := w.head(off)
-		if err != nil {
-			return 0, false, false, err
-		}
+	err = w.heads(headerSize, min(l.size, int64(end-w.start)), func(_ int64, r record.Record, _ int) bool {
 		if h := r.Header(); h.Kind == record.Op && h.Version >= v && (of == nil || of(h.Subgroup)) {
-			return h.Timestamp, h.Version == v, true, nil
+			t, found, passed = h.Timestamp, h.Version == v, true
 		}
-		off += int64(size)
-	}
-	return 0, false, false, nil
+		return !passed
+	})
+	return t, found, passed, err
 }
