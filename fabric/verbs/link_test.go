@@ -314,7 +314,10 @@ func TestSourceAndIdle(t *testing.T) {
 		t.Error("Q1: the message overtook the bytes")
 	}
 	release()
-	idle := all[2].peer(1).link.pair.(*memPair)
+	p = all[2].peer(1)
+	p.mu.Lock()
+	idle := p.link.pair.(*memPair)
+	p.mu.Unlock()
 	w[2].wait(t, "its reader to sleep", func() bool {
 		time.AfterFunc(time.Millisecond, w[2].changed.Broadcast)
 		idle.mu.Lock()
