@@ -100,18 +100,29 @@ func Build(dst []byte, h Header, op []byte, data ...[]byte) Record {
 	dataAt := roundUp(opAt + len(op))
 	end := opAt + copy(dst[opAt:], op)
 	clear(dst[end:dataAt])
-	end = dataAt
-	for _, d := range data {
-		end += copy(dst[end:], d)
-	}
-	clear(dst[end:])
-	for i := range blocks(n) {
-		block := dst[dataAt+i*BlockSize : dataAt+min((i+1)*BlockSize, n)]
-		binary.LittleEndian.PutUint32(dst[HeaderSize+4*i:], crc32.Checksum(block, castagnoli))
-	}
+	fill(dst[dataAt:dataAt+n], dst[HeaderSize:], data)
+	clear(dst[dataAt+n:])
 	r := Record(dst)
 	r.seal()
 	return r
+}
+
+// fill copies data into dst, which is as long, and the sum of each block into sums: block by block, so that
+// what is summed is in the processor's cache.
+func fill(dst, sums []byte, data [][]byte) {
+	got := 0 // bytes of the first block of dst
+	for _, d := range data {
+		for len(d) > 0 {
+			block := dst[:min(BlockSize, len(dst))]
+			n := copy(block[got:], d)
+			d = d[n:]
+			if got += n; got < len(block) {
+				continue
+			}
+			binary.LittleEndian.PutUint32(sums, crc32.Checksum(block, castagnoli))
+			dst, sums, got = dst[got:], sums[4:], 0
+		}
+	}
 }
 
 // BuildPad writes the header of a Pad that fills dst, whose length must be a multiple of Align and at

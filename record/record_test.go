@@ -3,6 +3,7 @@ package record
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"testing"
 
 	"dfs/errs"
@@ -101,10 +102,39 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func BenchmarkBuild4K(b *testing.B) {
-	data, dst := make([]byte, 4096), make([]byte, Size(32, 4096))
-	b.SetBytes(4096)
-	for b.Loop() {
-		Build(dst, Header{Kind: Op}, dst[:32], data)
+// However the data comes in pieces, the record and its sums are the same.
+func TestPieces(t *testing.T) {
+	data := bytes.Repeat([]byte("0123456789abc"), 3*BlockSize/13+7)
+	h := Header{Origin: 3, Incarnation: 5, Counter: 9, Kind: Op}
+	whole := Build(make([]byte, Size(2, len(data))), h, []byte("op"), data)
+	if err := whole.VerifyData(); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{1, 7, BlockSize - 1, BlockSize, BlockSize + 1, 2 * BlockSize, len(data) - 1} {
+		pieces := [][]byte{nil}
+		for rest := data; len(rest) > 0; rest = rest[min(n, len(rest)):] {
+			pieces = append(pieces, rest[:min(n, len(rest))], nil)
+		}
+		if r := Build(make([]byte, len(whole)), h, []byte("op"), pieces...); !bytes.Equal(r, whole) {
+			t.Errorf("in pieces of %d bytes the record differs", n)
+		}
+	}
+}
+
+// BenchmarkBuild lays records into a ring that does not fit the processor's cache, as senders do.
+func BenchmarkBuild(b *testing.B) {
+	for _, n := range []int{256, BlockSize, 16 * BlockSize, 256 * BlockSize} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			data, ring, size := make([]byte, n), make([]byte, 16<<20), Size(0, n)
+			b.SetBytes(int64(n))
+			b.ReportAllocs()
+			at := 0
+			for b.Loop() {
+				Build(ring[at:at+size], Header{Kind: Op}, nil, data)
+				if at += size; at+size > len(ring) {
+					at = 0
+				}
+			}
+		})
 	}
 }

@@ -20,3 +20,5 @@ func newRawReader(net.Conn, *decoder, []byte) *rawReader { return nil }
 func (r *rawReader) next() (int, bool, error)            { panic("fabric/tcp: no raw sockets here") }
 
 func tune(nc net.Conn, deadAfter time.Duration) {}
+
+func bound(nc net.Conn) {}

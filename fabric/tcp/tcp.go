@@ -202,6 +202,7 @@ func (f *Fabric) shake(ctx context.Context, nc net.Conn, peer ids.NodeID, hands 
 		_ = nc.Close()
 		return link{}, err
 	}
+	bound(nc)
 	return l, nil
 }
 
