@@ -156,6 +156,7 @@ func (n *Node) serve(q fetchRequest) error {
 	} else {
 		common = q.after
 	}
+	delete(n.served, q.peer) // it is known where it goes on once it was sent something, not when its log is to be cut
 	next := fetchPlace{order: q.order, after: q.after, lsn: place.lsn}
 	err := n.cfg.Log.Scan(place.lsn, func(lsn versionlog.LSN, r record.Record) error {
 		h := r.Header()
@@ -185,8 +186,9 @@ func (n *Node) serve(q fetchRequest) error {
 	if common != q.after {
 		*kind = replyCut
 		msg = le.AppendUint64(msg, uint64(common))
+	} else {
+		n.served[q.peer] = next
 	}
-	n.served[q.peer] = next
 	n.fab.Send(q.peer, msg)
 	return nil
 }

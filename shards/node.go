@@ -241,6 +241,9 @@ func New(cfg Config) (*Node, error) {
 		n.configured.Store(&nodes)
 	}
 	n.log = n.cfg.Logger
+	// So that an answer to an earlier life, which a source may send over the next link, is none to this one.
+	n.readNumber = uint64(n.cfg.Self.Incarnation) << 32
+	n.fillNumber = n.readNumber
 	n.peers = newPeers(n.cfg.Monotonic())
 	layout := NewLayout(n.cfg.Shards)
 	for g, l := range layout.Groups {

@@ -4,11 +4,15 @@ import (
 	"testing"
 	"time"
 
+	"dfs/errs"
 	"dfs/fabric"
 	"dfs/hlc"
 	"dfs/ids"
 	"dfs/index"
 	"dfs/multicast"
+	"dfs/namespace"
+	"dfs/record"
+	"dfs/versionlog"
 	"dfs/views"
 )
 
@@ -16,20 +20,30 @@ import (
 type silentFabric struct {
 	fabric.Fabric
 	severed []ids.NodeID
+	sent    [][]byte // by this node, but for pings and what is for views
 }
 
 func (f *silentFabric) Register(fabric.RegionID, []byte) {}
 func (f *silentFabric) Deregister(fabric.RegionID)       {}
-func (f *silentFabric) Send(ids.NodeID, []byte)          {}
 func (f *silentFabric) Flush()                           {}
 func (f *silentFabric) Sever(peer ids.NodeID, why error) { f.severed = append(f.severed, peer) }
+func (f *silentFabric) Send(_ ids.NodeID, msg []byte) {
+	if msg[0] != forPing && msg[0] != forViews {
+		f.sent = append(f.sent, msg)
+	}
+}
 
 // alone returns a node that only the test steps, with its clock, among so many configured nodes.
 func alone(t *testing.T, f fabric.Fabric, nodes int) (n *Node, now *time.Duration) {
+	return inLife(t, 1, f, nodes)
+}
+
+// inLife is alone in one of the lives of the node.
+func inLife(t *testing.T, life uint32, f fabric.Fabric, nodes int) (n *Node, now *time.Duration) {
 	t.Helper()
 	now = new(time.Duration)
 	cfg := Config{
-		Self: views.Member{Node: 1, Incarnation: 1}, Shards: 1, Log: &memLog{}, Index: index.New(index.NewMem(), index.Config{}),
+		Self: views.Member{Node: 1, Incarnation: life}, Shards: 1, Log: &memLog{}, Index: index.New(index.NewMem(), index.Config{}),
 		SaveState: func(views.Durable) error { return nil },
 		Physical:  func() hlc.Timestamp { return hlc.Timestamp(time.Hour + *now) },
 		Monotonic: func() time.Duration { return *now },
@@ -64,9 +78,9 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// G2, G4: what a view leaves at its end is not read before the next view is open, and not delivered in it again.
-func TestBetweenViews(t *testing.T) {
-	n, now := alone(t, &silentFabric{}, 1)
+// serve steps a node that is alone in its cluster until it serves.
+func serve(t *testing.T, n *Node, now *time.Duration) {
+	t.Helper()
 	for i := 0; n.view == nil || !n.view.open || !n.leased(); i++ {
 		if i > 100 {
 			t.Fatal("a node alone does not serve")
@@ -74,6 +88,12 @@ func TestBetweenViews(t *testing.T) {
 		*now += n.cfg.Heartbeat
 		n.Step()
 	}
+}
+
+// G2, G4: what a view leaves at its end is not read before the next view is open, and not delivered in it again.
+func TestBetweenViews(t *testing.T) {
+	n, now := alone(t, &silentFabric{}, 1)
+	serve(t, n, now)
 	next := n.view.View
 	received := n.wedge()
 	if !n.deliverTrim(&views.Trim{View: next.ID, Upto: received}) {
@@ -87,5 +107,58 @@ func TestBetweenViews(t *testing.T) {
 	n.activate(next)
 	if len(n.orders[0].stalled) > 0 {
 		t.Error("G4: what the last view could not deliver is delivered in the next")
+	}
+}
+
+// fullLog is a log that has no room for a while.
+type fullLog struct {
+	*memLog
+	full bool
+}
+
+func (l *fullLog) Append(recs []record.Record) ([]versionlog.LSN, error) {
+	if l.full {
+		return nil, errs.New(errs.NoSpace, "no room")
+	}
+	return l.memLog.Append(recs)
+}
+
+// G4: an own operation that was delivered, but found no room in the log here, goes into the next view when this one ended without this
+// node and nobody has it.
+func TestNoRoomAtTheEnd(t *testing.T) {
+	n, now := alone(t, &silentFabric{}, 1)
+	serve(t, n, now)
+	log := &fullLog{memLog: n.cfg.Log.(*memLog), full: true}
+	n.cfg.Log = log
+	var calls []*Call
+	submit := func(name string) {
+		t.Helper()
+		call, _, err := n.TrySubmit(ids.Namespace, namespace.Create{Parent: ids.RootIno, Name: name, Mode: 0o100644}.Encode())
+		if err != nil || call == nil {
+			t.Fatal("an operation is refused", err)
+		}
+		calls = append(calls, call)
+	}
+	submit("stalled")
+	for range 3 {
+		n.Step()
+	}
+	if len(n.orders[0].stalled) != 1 {
+		t.Fatalf("%d operations wait for room", len(n.orders[0].stalled))
+	}
+	submit("waits") // and is not even published
+	next := n.view.View
+	next.ID++
+	n.wedge()
+	n.activate(next)
+	log.full = false
+	n.open()
+	for range 5 {
+		n.Step()
+	}
+	for i, c := range calls {
+		if !c.Ready() || c.result.Version != ids.MakeVersion(next.ID, uint64(i+1)) {
+			t.Errorf("G4: operation %d is over: %v, as version %v", i, c.Ready(), c.result.Version)
+		}
 	}
 }

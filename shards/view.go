@@ -218,7 +218,7 @@ func (n *Node) activate(view views.View) {
 			return
 		}
 		o.mc = mc
-		o.stalled = nil // the others delivered it; it was fetched
+		o.stalled = nil // it was fetched, or is sent again
 		pos := uint64(ids.MakeVersion(view.ID, 0))
 		o.acked.Store(pos)
 		o.reached.Store(pos)
@@ -248,12 +248,17 @@ func (n *Node) askAnew() {
 	}
 }
 
-// keepUnsent keeps the own operations of the view that ends that were not delivered here. Those that were
-// delivered elsewhere are found in what is fetched.
+// keepUnsent keeps the own operations of the view that ends that were not delivered here, or for which the log had no
+// room. Those that were delivered elsewhere are found in what is fetched; the others have lost them with their memory.
 func (n *Node) keepUnsent() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, o := range n.orders {
+		for _, d := range o.stalled {
+			if d.Sender == n.view.rank {
+				o.unsent = append(o.unsent, append(record.Record(nil), d.Record...))
+			}
+		}
 		for _, r := range o.mc.Unsent() {
 			o.unsent = append(o.unsent, append(record.Record(nil), r...))
 		}

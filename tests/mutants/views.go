@@ -39,7 +39,9 @@ var membership = []mutant{
 	one("what a survivor lacks of a trim is passed over", "./multicast TestScripts", "multicast/wedge.go",
 		"if m.received < trim[i] {", "if m.received > trim[i] {"),
 	one("what was not delivered stays to be delivered in the next view", "./shards TestBetweenViews", "shards/view.go",
-		"o.stalled = nil // the others delivered it; it was fetched", "_ = o.stalled"),
+		"o.stalled = nil // it was fetched, or is sent again", "_ = o.stalled"),
+	one("what the log had no room for is forgotten", "./shards TestNoRoomAtTheEnd", "shards/view.go",
+		"if d.Sender == n.view.rank {", "if d.Sender < 0 {"),
 
 	// The next view.
 	one("the log goes on without data that is not here", agreement, "views/lead.go",
@@ -88,6 +90,10 @@ var membership = []mutant{
 		"if common != q.after {\n\t\t*kind", "if common > q.after {\n\t\t*kind"),
 	one("a log is cut too far", simulation, "shards/fetch.go",
 		"msg = le.AppendUint64(msg, uint64(common))", "msg = le.AppendUint64(msg, uint64(common-min(common, 1)))"),
+	one("who is to cut its log is taken for one that was served", "./shards TestCutAgain", "shards/fetch.go",
+		"\t} else {\n\t\tn.served[q.peer] = next\n\t}", "\t}\n\tn.served[q.peer] = next"),
+	one("each life numbers its reads from the first", "./shards TestLateAnswer", "shards/node.go",
+		"n.readNumber = uint64(n.cfg.Self.Incarnation) << 32", "n.readNumber = 0"),
 
 	// The life of others.
 	one("silence is counted while this node was held up", "./shards TestSilence", "shards/peers.go",
