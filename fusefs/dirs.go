@@ -23,14 +23,14 @@ type dirEntry struct {
 // lister calls fn for the entries after a name, in order, until fn returns false.
 type lister func(after string, fn func(e dirEntry) bool)
 
-// dirStream is an open directory. It shows the directory as it was when it was opened or rewound (U3), so entries
+// dirStream is an open directory. It shows the directory as it was when it was first read or rewound (U3), so entries
 // that come and go while it is read appear once or not at all, and none is missed or told twice. The kernel's
 // offset is the number of entries before; to go back to one, the names at some of the offsets are remembered.
 type dirStream struct {
 	open func(ctx context.Context) (lister, error)
 
 	mu    sync.Mutex
-	list  lister
+	list  lister     // nil until it is read
 	dots  [2]uint64  // inode numbers of "." and ".."
 	ahead []dirEntry // read but not yet given out
 	next  uint64     // the offset of ahead[0]
@@ -52,13 +52,13 @@ func (f *filesystem) OpenDir(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.
 	}
 	ctx := f.caller(cancel, &in.InHeader)
 	defer ctx.end()
-	d := &dirStream{open: func(ctx context.Context) (lister, error) { return f.lister(ctx, n) }}
 	f.nodes.open(n)
-	if err := d.rewind(ctx); err != nil {
+	dots, err := f.dots(ctx, n)
+	if err != nil {
 		f.nodes.close(n)
 		return f.fail("opendir", gone(n, err))
 	}
-	d.dots = f.dots(ctx, n)
+	d := &dirStream{open: func(ctx context.Context) (lister, error) { return f.lister(ctx, n) }, dots: dots}
 	out.Fh = f.handles.add(&handle{n: n, flags: in.Flags, dir: d})
 	if n.sort == sortPast {
 		out.OpenFlags = fuse.FOPEN_CACHE_DIR | fuse.FOPEN_KEEP_CACHE
@@ -93,23 +93,23 @@ func (f *filesystem) lister(ctx context.Context, n *node) (lister, error) {
 	}, nil
 }
 
-// dots returns the numbers of "." and "..", which programs show but do not use.
-func (f *filesystem) dots(ctx context.Context, n *node) [2]uint64 {
+// dots returns the numbers of "." and "..", which programs show but do not use. It fails if the directory is gone.
+func (f *filesystem) dots(ctx context.Context, n *node) ([2]uint64, error) {
 	self := f.inoOf(n.nodeKey)
-	up := self
-	switch n.sort {
-	case sortHistory, sortTrail:
-		up = uint64(n.ino)
-	default:
-		if r, err := f.names(ctx, n); err == nil {
-			if parent, err := namespace.Parent(r, n.ino); err == nil {
-				key := n.nodeKey
-				key.ino = parent
-				up = f.inoOf(key)
-			}
-		}
+	if n.sort == sortHistory || n.sort == sortTrail {
+		return [2]uint64{self, uint64(n.ino)}, nil
 	}
-	return [2]uint64{self, up}
+	r, err := f.names(ctx, n)
+	if err != nil {
+		return [2]uint64{}, err
+	}
+	parent, err := namespace.Parent(r, n.ino)
+	if err != nil {
+		return [2]uint64{}, err
+	}
+	key := n.nodeKey
+	key.ino = parent
+	return [2]uint64{self, f.inoOf(key)}, nil
 }
 
 // inoOf returns the st_ino of a node.
@@ -180,7 +180,7 @@ func (d *dirStream) fill() bool {
 func (d *dirStream) read(ctx context.Context, off uint64, add func(e dirEntry, after uint64) bool) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if off == 0 && (d.next > 0 || d.last != "") {
+	if off == 0 || d.list == nil {
 		if err := d.rewind(ctx); err != nil {
 			return err
 		}

@@ -33,6 +33,36 @@ func TestBigDirectory(t *testing.T) {
 	m.client(t, "^TestClientBigDirectory$")
 }
 
+// U3: a directory is listed as it is when it is first read or rewound, even if it was rewound before it was read.
+func TestRewind(t *testing.T) {
+	m := mount(t)
+	write(t, filepath.Join(m.dir, "a"), "")
+	fd, err := unix.Open(m.dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	must(t, err)
+	defer unix.Close(fd)
+	for _, name := range []string{"b", "c"} {
+		write(t, filepath.Join(m.dir, name), "")
+		_, err := unix.Seek(fd, 0, 0)
+		must(t, err)
+		listed := map[string]bool{}
+		for buf := make([]byte, 4096); ; {
+			n, err := unix.Getdents(fd, buf)
+			must(t, err)
+			if n == 0 {
+				break
+			}
+			for b := buf[:n]; len(b) > 0; {
+				_, length, entry := dirent(b)
+				listed[entry] = true
+				b = b[length:]
+			}
+		}
+		if !listed["a"] || !listed[name] {
+			t.Errorf("U3: after rewinding %v is listed, %q was made before", listed, name)
+		}
+	}
+}
+
 func TestClientBigDirectory(t *testing.T) {
 	if clientDir == "" {
 		t.Skip("runs in a child process")
