@@ -102,7 +102,7 @@ func (f *filesystem) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte
 	data = data[:in.Size]
 	ctx := f.caller(cancel, &in.InHeader)
 	defer ctx.end()
-	defer h.n.asked.changes(&in.InHeader)()
+	defer h.n.asked.changing()()
 	if err := f.write(ctx, h, in, data); err != nil {
 		return 0, f.fail("write", err)
 	}
@@ -207,7 +207,7 @@ func (f *filesystem) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fus
 	default:
 		return f.fail("fallocate", errs.NotSupported)
 	}
-	defer h.n.asked.changes(&in.InHeader)()
+	defer h.n.asked.changing()()
 	f.killUnlessRoot(ctx, h.n, in.Uid)
 	h.changed(runWrote)
 	_, err := f.do(ctx, f.store.DataShard(ino), op.Encode())
@@ -244,7 +244,7 @@ func (f *filesystem) CopyFileRange(cancel <-chan struct{}, in *fuse.CopyFileRang
 	op := objects.Clone{Src: src.n.ino, SrcOff: int64(in.OffIn), Dst: dst.n.ino, DstOff: int64(in.OffOut), Len: int64(min(in.Len, most))}
 	ctx := f.caller(cancel, &in.InHeader)
 	defer ctx.end()
-	defer dst.n.asked.changes(&in.InHeader)()
+	defer dst.n.asked.changing()()
 	f.killUnlessRoot(ctx, dst.n, in.Uid)
 	dst.changed(runWrote)
 	res, err := f.do(ctx, sub, op.Encode())

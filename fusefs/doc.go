@@ -13,9 +13,9 @@
 // Operations on names and attributes wait until they are delivered, so every member has received them. A write
 // is submitted and answered; its result is taken when it comes, and whatever asks for the file's contents or
 // attributes here waits for the file's pending writes first. The kernel is given no time to keep live entries and
-// attributes, and it asks for the attributes before it reads pages that it has (AUTO_INVAL_DATA), so reads are as
-// new as the Store's; where the kernel may ignore what it asked for, it is told to forget the pages first (asking.go).
-// Mapped pages are invalidated a moment after another node's change was delivered.
+// attributes, and it asks for the attributes before it reads pages that it has (AUTO_INVAL_DATA); the first who asks after
+// another node's change is answered when the kernel was told to forget the pages (forget.go), so reads are as new as the
+// Store's. Mapped pages are invalidated a moment after the change was delivered.
 //
 // Permissions are checked by the kernel (default_permissions). Locks of files are held by the namespace, for all nodes;
 // who waits for one waits there (locks.go). The kernel keeps locks of directories to itself: those hold on one node.
@@ -51,7 +51,7 @@
 //	U2  what another node changed is seen by the next call that begins after the change was acknowledged; in a mapping
 //	    it is seen as soon as a program asks for the file's attributes, or when the forgetter has got to it, some
 //	    milliseconds later.
-//	U3  an open handle of the past, and an open directory, stay at their moment.
+//	U3  an open handle of the past, and an open directory from when it is first read or rewound, stay at their moment.
 //	U4  the past is read-only: EROFS.
 //	U5  a node is known as long as the kernel has references to it or handles are open, and no longer.
 //	U6  there is always a goroutine reading requests: one that may wait gives up its place.

@@ -153,6 +153,9 @@ func (s *fake) deliver() {
 			panic(err)
 		}
 		for _, c := range batch {
+			if s.applied != nil && c.result.Kind == errs.OK {
+				s.applied(c.sub, c.origin, c.op)
+			}
 			close(c.done)
 		}
 		s.pending.Add(-int64(len(batch)))
@@ -184,9 +187,6 @@ func (s *fake) apply(tx *index.Tx, c *fakeCall) {
 		c.result.Kind, c.result.Body = objects.Apply(w.Writer, at, c.op, ref)
 	}
 	s.newest = at
-	if s.applied != nil {
-		s.applied(c.sub, c.origin, c.op) // before anybody can see what it did
-	}
 }
 
 // recorder remembers the keys of the namespace.

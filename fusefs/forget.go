@@ -13,50 +13,40 @@ import (
 
 // forgetter makes this node's kernel forget the pages of files that other nodes change (U2).
 //
-// Most often it need not: the kernel asks for a file's attributes before it reads pages that it has, sees that the time of
-// modification is another, and forgets the pages by itself. But it ignores attributes that it has asked for before and gets
-// after others of the same file, or after a write of its own, even if those others are older: then it would go on with
-// the old pages. So whoever may be ignored, because the kernel was told something for somebody else a moment ago, gets the
-// answer after the kernel was told to forget the pages. A note of the change is kept until then.
+// The kernel asks for a file's attributes before it reads pages that it has, but what it is told is not enough: it ignores
+// attributes that it has asked for before it got others of the same file, or before a write of its own ended, even if
+// those others are older. So a note is kept of each file that was changed, and whoever asks next gets the answer after
+// the kernel was told to forget the pages. What the kernel reads after that is new, and attributes that it has asked for
+// before it ignores. Only the length it must be told as well: it may believe in a shorter one.
 //
-// What is left are mappings that nobody asks about. Being told to forget makes the kernel ignore attributes too. So it is
-// told only when it is unlikely to be asking: some time after the change, and some time after the last answer.
+// What is left are mappings that nobody asks about. For these the kernel is told a moment after the change.
 type forgetter struct {
-	f      *filesystem
-	tell   func(ino ids.Ino) error                     // the kernel
-	put    func(ino ids.Ino, at int64, b []byte) error // into the kernel's pages, which makes the file so long
-	apart  func(unique uint64) bool                    // says that a request may wait for the kernel
-	queued func() bool                                 // says that the kernel has sent a request that nobody has read
-	wake   chan struct{}
-	unseen time.Duration // for how long after a note the change may not show yet: it is applied a moment later
-	count  atomic.Int32  // len(stale)
-	seq    atomic.Uint64 // of the last note
+	f     *filesystem
+	tell  func(ino ids.Ino) error                     // the kernel
+	put   func(ino ids.Ino, at int64, b []byte) error // into the kernel's pages, which makes the file so long
+	apart func(unique uint64) bool                    // says that a request may wait for the kernel
+	wake  chan struct{}
+	count atomic.Int32 // len(stale)
 
 	mu    sync.Mutex
+	seq   uint64 // of the last note
 	stale map[ids.Ino]note
 }
 
 // note is that a file was changed by another node.
 type note struct {
-	seq  uint64
-	made time.Time
-	due  time.Time
-	seen bool // the only one who asks was told; if nobody else comes until it is due the kernel has listened
+	seq uint64
+	due time.Time
 }
 
-const (
-	// forgetDelay is how long a mapping may show what it was: meanwhile whoever reads the file has most likely asked
-	// for its attributes.
-	forgetDelay = 10 * time.Millisecond
-	// askingQuiet is how long ago the last answer must be.
-	askingQuiet = 2 * time.Millisecond
-)
+// forgetDelay is how long a mapping may show what it was. Meanwhile whoever reads the file has most likely asked for its
+// attributes, and of many changes the kernel is told once.
+const forgetDelay = 10 * time.Millisecond
 
 func newForgetter(f *filesystem, tell func(ino ids.Ino) error) *forgetter {
 	return &forgetter{
 		f: f, tell: tell, put: func(ids.Ino, int64, []byte) error { return nil }, apart: func(uint64) bool { return true },
-		queued: func() bool { return false }, wake: make(chan struct{}, 1), stale: map[ids.Ino]note{},
-		unseen: 100 * time.Millisecond,
+		wake: make(chan struct{}, 1), stale: map[ids.Ino]note{},
 	}
 }
 
@@ -100,25 +90,31 @@ func changedFile(op objects.Op) ids.Ino {
 	return 0
 }
 
-// note has the kernel forget a file's pages soon.
+// note has the kernel forget a file's pages soon. The change shows already, and who must see it has not been answered.
 func (g *forgetter) note(ino ids.Ino) {
 	if g.f.nodes.known(ino) == nil {
 		return
 	}
 	g.mu.Lock()
-	if _, known := g.stale[ino]; !known {
+	s, known := g.stale[ino]
+	if !known {
 		g.count.Add(1)
+		s.due = time.Now().Add(forgetDelay)
 	}
-	now := time.Now()
-	g.stale[ino] = note{seq: g.seq.Add(1), made: now, due: now.Add(forgetDelay)}
+	g.seq++
+	s.seq = g.seq
+	g.stale[ino] = s
 	g.mu.Unlock()
+	if known {
+		return
+	}
 	select {
 	case g.wake <- struct{}{}:
 	default:
 	}
 }
 
-// run tells the kernel until the mount is gone.
+// run tells the kernel of what nobody asks about, until the mount is gone.
 func (g *forgetter) run(ctx context.Context) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
@@ -131,7 +127,11 @@ func (g *forgetter) run(ctx context.Context) {
 		}
 		due, next := g.due(time.Now())
 		for _, ino := range due {
-			g.remind(ctx, ino)
+			if n := g.f.nodes.known(ino); n != nil {
+				g.remind(ctx, n)
+			} else {
+				g.drop(ino, math.MaxUint64)
+			}
 		}
 		if next > 0 {
 			pause.Reset(next)
@@ -144,58 +144,51 @@ func (g *forgetter) due(now time.Time) (due []ids.Ino, next time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for ino, s := range g.stale {
-		wait := s.due.Sub(now)
-		n := g.f.nodes.known(ino)
-		if n != nil && !s.seen && wait <= 0 {
-			quiet := now.Sub(time.Unix(0, n.asked.last.Load()))
-			if n.asked.now.Load() > 0 || quiet >= 0 && quiet < askingQuiet || g.queued() {
-				wait = askingQuiet
-			}
-		}
-		switch {
-		case wait > 0:
-			if next == 0 || wait < next {
-				next = wait
-			}
-		case n == nil || s.seen:
-			g.dropLocked(ino)
-		default:
+		switch wait := s.due.Sub(now); {
+		case wait <= 0:
 			due = append(due, ino)
+		case next == 0 || wait < next:
+			next = wait
 		}
 	}
 	return due, next
 }
 
-// remind tells the kernel of a change that nobody has asked about.
-func (g *forgetter) remind(ctx context.Context, ino ids.Ino) {
-	n := g.f.nodes.known(ino)
-	if n == nil {
-		g.drop(ino, math.MaxUint64)
-		return
-	}
+// remind makes the kernel forget a file's pages, unless somebody else has since the last change. It waits for the kernel.
+func (g *forgetter) remind(ctx context.Context, n *node) {
 	n.asked.telling.Lock()
 	defer n.asked.telling.Unlock()
-	if s, noted := g.noted(ino); noted && !s.seen {
+	if s, noted := g.noted(n.ino); noted {
 		g.insist(ctx, n)
-		g.drop(ino, s.seq)
+		g.drop(n.ino, s.seq)
 	}
 }
 
 // insist makes the kernel forget a file's pages now, and know of at least the length that the file has: it may ignore the
 // answer that says so. That the file is shorter it sees by what it reads. The caller has n.asked.telling.
 func (g *forgetter) insist(ctx context.Context, n *node) {
+	g.forget(n)
+	changes := n.asked.changes.Load()
+	a, err := g.f.fileAttr(ctx, n)
+	if err != nil || a.Size <= n.asked.size.Load() {
+		return // an error is the next reader's, too
+	}
+	var last [1]byte
+	if got, err := g.f.read(ctx, n, a.Size-1, last[:]); err != nil || got < 1 {
+		return
+	}
+	if g.put(n.ino, a.Size-1, last[:]) != nil {
+		return // the end of the file is seen by the next read
+	}
+	n.asked.size.Store(a.Size)
+	if n.asked.changes.Load() != changes {
+		g.forget(n) // what was put there may be older than what was written here meanwhile
+	}
+}
+
+func (g *forgetter) forget(n *node) {
 	if err := g.tell(n.ino); err != nil && g.f.ctx.Err() == nil {
 		g.f.limited.warn("the kernel could not be told to forget pages", "inode", n.ino, "error", err)
-	}
-	a, err := g.f.fileAttr(ctx, n)
-	if err != nil {
-		return // as the read that follows
-	}
-	if a.Size > n.asked.size.Swap(a.Size) {
-		var last [1]byte
-		if got, err := g.f.read(ctx, n, a.Size-1, last[:]); err == nil && got == 1 {
-			_ = g.put(n.ino, a.Size-1, last[:]) // else the end of the file is seen by the next read
-		}
 	}
 }
 
@@ -215,20 +208,7 @@ func (g *forgetter) drop(ino ids.Ino, seq uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if s, ok := g.stale[ino]; ok && s.seq <= seq {
-		g.dropLocked(ino)
-	}
-}
-
-func (g *forgetter) dropLocked(ino ids.Ino) {
-	delete(g.stale, ino)
-	g.count.Add(-1)
-}
-
-// saw marks a note as seen by the only one who asks.
-func (g *forgetter) saw(ino ids.Ino, seq uint64) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if s, ok := g.stale[ino]; ok && s.seq == seq {
-		g.stale[ino] = note{seq: seq, due: time.Now().Add(company), seen: true}
+		delete(g.stale, ino)
+		g.count.Add(-1)
 	}
 }

@@ -7,132 +7,140 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"dfs/ids"
+	"dfs/objects"
 )
 
-// asks is a question of a thread for the attributes of a file, which are answered.
-func (g *forgetter) asks(n *node, thread uint32, mtime int64) (answer func()) {
-	before := g.ask(n)
-	return func() {
-		var a fuse.Attr
-		a.Mtime, a.Mtimensec = split(mtime)
-		g.told(&caller{f: g.f, thread: thread}, n, before, &a, true)
-	}
+// listener is a kernel that is told of one file.
+type listener struct {
+	t     *testing.T
+	g     *forgetter
+	n     *node
+	tells int
+	size  int64    // that it knows
+	order []string // of what it was told
 }
 
-// U2: the kernel is told to forget a file's pages some time after another node changed it, but neither when it has
-// learnt of the change by a new time of modification, nor while it asks.
-func TestForgetter(t *testing.T) {
-	w := newWire(t)
-	g := w.f.forget
-	n := w.f.nodes.ref(nodeKey{ino: 9})
-	tells := 0
-	g.tell = func(ino ids.Ino) error {
-		if tells++; ino != 9 {
-			t.Errorf("U2: told of inode %d", ino)
+func newListener(w *wire, ino ids.Ino) *listener {
+	l := &listener{t: w.t.(*testing.T), g: w.f.forget, n: w.f.nodes.ref(nodeKey{ino: ino})}
+	l.g.tell = func(told ids.Ino) error {
+		if l.tells++; told != ino {
+			l.t.Errorf("U2: told of inode %d", told)
 		}
+		l.order = append(l.order, "forget")
 		return nil
 	}
-	later := func() time.Time { return time.Now().Add(company + time.Second) }
-	told := func(when time.Time) bool {
-		due, next := g.due(when)
-		if g.count.Load() > 0 && len(due) == 0 && next <= 0 {
-			t.Fatal("U2: nobody looks again")
-		}
-		tells = 0
-		for _, ino := range due {
-			g.remind(t.Context(), ino)
-		}
-		return tells > 0
+	l.g.put = func(_ ids.Ino, at int64, b []byte) error {
+		l.size = max(l.size, at+int64(len(b)))
+		l.order = append(l.order, "put")
+		return nil
 	}
-	g.note(8) // the kernel does not know it
-	g.note(9)
-	if told(time.Now()) {
+	return l
+}
+
+// asks is a question for attributes, and says how often the kernel was told to forget.
+func (l *listener) asks(size uint64, reads bool) (tells int) {
+	l.tells = 0
+	l.g.told(&caller{f: l.g.f}, l.n, &fuse.Attr{Size: size}, reads)
+	return l.tells
+}
+
+// due has the forgetter tell of what is due at a time.
+func (l *listener) due(when time.Time) (tells int) {
+	due, next := l.g.due(when)
+	if l.g.count.Load() > 0 && len(due) == 0 && next <= 0 {
+		l.t.Error("U2: nobody looks again")
+	}
+	l.tells = 0
+	for range due {
+		l.g.remind(l.t.Context(), l.n)
+	}
+	return l.tells
+}
+
+// U2: the kernel is told to forget a file's pages some time after another node changed it, unless somebody has asked before.
+func TestForgetter(t *testing.T) {
+	l := newListener(newWire(t), 9)
+	later := time.Now().Add(time.Hour)
+	l.g.note(8) // the kernel does not know it
+	l.g.note(9)
+	if l.due(time.Now()) != 0 {
 		t.Error("U2: told at once")
 	}
-	if !told(later()) || told(later()) {
+	l.g.note(9)
+	if l.due(later) != 1 || l.due(later) != 0 {
 		t.Error("U2: not told once")
 	}
-	g.note(9)
-	g.asks(n, 1, 100)()
-	if told(later()) || g.count.Load() > 0 {
-		t.Error("U2: told of what the kernel has seen")
-	}
-	answer := g.asks(n, 1, 200)
-	g.note(9)
-	if told(later()) {
-		t.Error("U2: told while the kernel asks")
-	}
-	answer()
-	if told(time.Unix(0, n.asked.last.Load()+1)) {
-		t.Error("U2: told right after an answer")
-	}
-	if !told(later()) {
-		t.Error("U2: not told of a change after what the kernel was told was looked up")
-	}
-	g.queued = func() bool { return true }
-	g.note(9)
-	if told(later()) {
-		t.Error("U2: told while a request waits to be read")
+	l.g.note(9)
+	l.asks(0, true)
+	if l.due(later) != 0 || l.g.count.Load() > 0 {
+		t.Error("U2: told of what the kernel was told")
 	}
 }
 
-// U2: an answer that the kernel may ignore, or by which it does not see that its pages are old, comes after the kernel was
-// told to forget them.
+// U2: who asks first after another node has changed a file gets the answer after the kernel was told to forget the pages,
+// whatever it was told before; a reader of requests does not tell, and leaves it to others.
 func TestForgetterInsists(t *testing.T) {
+	l := newListener(newWire(t), 9)
+	if l.asks(0, true) != 0 {
+		t.Error("U2: told of nothing")
+	}
+	l.g.note(9)
+	if l.asks(0, false) != 0 {
+		t.Error("U2: told by who does not read")
+	}
+	l.g.apart = func(uint64) bool { return false }
+	if l.asks(0, true) != 0 {
+		t.Error("U2: told by a reader of requests")
+	}
+	l.g.apart = func(uint64) bool { return true }
+	if l.asks(0, true) != 1 || l.asks(0, true) != 0 {
+		t.Error("U2: not told once")
+	}
+	l.g.note(9)
+	tell := l.g.tell
+	l.g.tell = func(ino ids.Ino) error { l.g.note(9); return tell(ino) }
+	l.asks(0, true)
+	if l.g.tell = tell; l.asks(0, true) != 1 {
+		t.Error("U2: a change that came while the kernel was told was forgotten")
+	}
+}
+
+// U2: the kernel learns that a file has become longer, also when it was told of less meanwhile; what it is shown for that does
+// not stay if something was written here at the same time.
+func TestForgetterTellsLength(t *testing.T) {
 	w := newWire(t)
-	g := w.f.forget
-	n := w.f.nodes.ref(nodeKey{ino: 9})
-	tells := 0
-	g.unseen = 0
-	g.tell = func(ids.Ino) error { tells++; return nil }
-	insisted := func(what string, want int) {
-		t.Helper()
-		if tells != want {
-			t.Errorf("U2: %s: told %d times, want %d", what, tells, want)
-		}
-		tells = 0
+	l := newListener(w, 9)
+	sub := w.store.DataShard(9)
+	grow := func(text string) {
+		w.store.as(fakeOther, sub, objects.Append{Ino: 9}.Encode(), []byte(text))
+		l.g.note(9)
+		l.order = nil
+		l.asks(0, true)
 	}
-	g.asks(n, 1, 100)()
-	g.note(9)
-	g.asks(n, 1, 101)()
-	g.asks(n, 1, 101)()
-	insisted("one thread", 0)
-	g.asks(n, 2, 101)()
-	g.asks(n, 2, 101)()
-	insisted("another thread, while the first may not have got its answer", 1)
-	g.note(9)
-	g.asks(n, 2, 102)()
-	insisted("two threads", 1)
-
-	n.asked.other = 0 // long ago
-	g.note(9)
-	g.asks(n, 2, 102)()
-	insisted("the time of modification was set back", 1)
-	g.note(9)
-	other := g.asks(n, 2, 102)
-	g.asks(n, 2, 103)()
-	insisted("while somebody else asks", 1)
-	other()
-	insisted("somebody else, answered later", 0)
-
-	n.asked.other = 0
-	g.note(9)
-	n.asked.changes(&fuse.InHeader{Caller: fuse.Caller{Pid: 3}})()
-	g.asks(n, 2, 104)()
-	insisted("after a write here", 1)
-	g.note(9)
-	g.apart = func(uint64) bool { return false }
-	g.asks(n, 2, 105)()
-	insisted("a reader of requests", 0)
-	if _, noted := g.noted(9); !noted {
-		t.Error("U2: a note went though nobody was told")
+	grow("0123456789")
+	if l.size != 10 {
+		t.Errorf("U2: the kernel knows of %d bytes, want 10", l.size)
 	}
-
-	n.asked.size.Store(50) // an answer that comes before the change is seen may shorten the file for the kernel
-	before := g.ask(n)
-	g.note(9)
-	g.told(&caller{f: w.f, thread: 5}, n, before, &fuse.Attr{Size: 7}, true)
-	if got := n.asked.size.Load(); got != 7 {
-		t.Errorf("U2: the kernel is taken to know of %d bytes, it may know of 7", got)
+	l.size = 0
+	l.n.asked.size.Store(10)
+	l.g.note(9)
+	l.asks(10, true)
+	if l.size != 0 {
+		t.Error("U2: the kernel was told of a length that it knows")
+	}
+	l.asks(7, false) // an old answer, which it may believe
+	l.g.note(9)
+	l.asks(10, true)
+	if l.size != 10 {
+		t.Errorf("U2: the kernel knows of 7 bytes or %d, want 10", l.size)
+	}
+	put := l.g.put
+	l.g.put = func(ino ids.Ino, at int64, b []byte) error {
+		l.n.asked.changing()()
+		return put(ino, at, b)
+	}
+	grow("more")
+	if got := l.order; len(got) != 3 || got[0] != "forget" || got[1] != "put" || got[2] != "forget" {
+		t.Errorf("U2: with a write at the same time the kernel was told to %v", got)
 	}
 }

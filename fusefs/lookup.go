@@ -174,13 +174,12 @@ func (f *filesystem) fillAttr(ctx context.Context, n *node, inode *namespace.Ino
 	if inode.Type() != namespace.Regular {
 		return f.attrOf(ctx, n, inode, out)
 	}
-	before := f.forget.ask(n)
-	err := f.attrOf(ctx, n, inode, out)
-	if err != nil {
-		f.forget.told(ctx, n, before, nil, reads)
+	if err := f.attrOf(ctx, n, inode, out); err != nil {
 		return err
 	}
-	f.forget.told(ctx, n, before, out, reads)
+	if n.live() {
+		f.forget.told(ctx, n, out, reads)
+	}
 	return nil
 }
 

@@ -122,7 +122,7 @@ func (f *filesystem) open(ctx context.Context, n *node, in *fuse.OpenIn, out *fu
 	}
 	h := &handle{n: n, flags: in.Flags}
 	if in.Flags&syscall.O_TRUNC != 0 {
-		defer n.asked.changes(&in.InHeader)()
+		defer n.asked.changing()()
 		if in.Mode&fuse.OPEN_KILL_SUIDGID != 0 {
 			f.killPrivileges(ctx, n)
 		}

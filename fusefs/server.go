@@ -46,10 +46,6 @@ func Mount(cfg Config) (*Server, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{cfg: cfg, fd: fd, cancel: cancel, done: make(chan struct{}), f: newFilesystem(ctx, cfg)}
 	s.f.forget, s.f.prune = newForgetter(s.f, s.invalidate), s.pruneNodes
-	s.f.forget.queued = func() bool {
-		n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
-		return n > 0
-	}
 	if cfg.serve != nil {
 		return s, cfg.serve(s)
 	}

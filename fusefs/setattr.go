@@ -33,7 +33,7 @@ func (f *filesystem) setAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fu
 	}
 	regular := inode.Type() == namespace.Regular
 	if regular {
-		defer n.asked.changes(&in.InHeader)()
+		defer n.asked.changing()()
 	}
 	if op := nameAttrs(in, n.ino, regular); op.Valid != 0 {
 		res, err := f.do(ctx, ids.Namespace, op.Encode())
@@ -53,17 +53,7 @@ func (f *filesystem) setAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fu
 	} else if in.Valid&fuse.FATTR_SIZE != 0 {
 		return errs.New(errs.Invalid, "only a file has a size to be set")
 	}
-	if err := f.attrOf(ctx, n, &inode, &out.Attr); err != nil || !regular {
-		return err
-	}
-	// By the answer to this the kernel does not see that its pages are old. It keeps the time of modification that
-	// it has, so that it sees it by the next one; if it is not sure which one it has it gets one that was never.
-	keeps := n.asked.mtime.Load()
-	if _, noted := f.forget.noted(n.ino); noted {
-		keeps--
-	}
-	out.Mtime, out.Mtimensec = split(keeps)
-	return nil
+	return f.attrOf(ctx, n, &inode, &out.Attr)
 }
 
 // nameAttrs returns the namespace's part of a change of attributes.

@@ -34,8 +34,8 @@ type Store interface {
 	TimeOf(v ids.Version) (hlc.Timestamp, error)
 	// Physical is now.
 	Physical() hlc.Timestamp
-	// OnApply has fn called with each operation in the order of delivery, before Now shows what it did. fn must not
-	// block.
+	// OnApply has fn called with each operation in the order of delivery: when the state shows what it did, and before
+	// Now answers anybody who must see it. fn must not block.
 	OnApply(fn func(sub ids.Subgroup, origin ids.NodeID, op []byte))
 	// Self is the node's own number, as in origin, and Members are those of the present view, by rank.
 	Self() ids.NodeID

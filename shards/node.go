@@ -412,7 +412,8 @@ func (n *Node) Err() error {
 }
 
 // OnApply has fn called with each operation in the order of delivery, from the goroutine that steps: fn
-// must not block. Call it before Start.
+// must not block. The state shows then what the operation did, and no read that must see it was answered
+// before. Call it before Start.
 func (n *Node) OnApply(fn func(sub ids.Subgroup, origin ids.NodeID, op []byte)) {
 	n.onApply = append(n.onApply, fn)
 }

@@ -40,6 +40,7 @@ type testCluster struct {
 	soft    time.Duration
 
 	replicas int
+	onApply  func(node *Node, sub ids.Subgroup, op []byte) // or nil
 }
 
 func newTestCluster(t testing.TB, n int) *testCluster { return newReplicatedCluster(t, n, 0) }
@@ -101,6 +102,9 @@ func (c *testCluster) start(i int) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	m.node, m.fab, m.stop, m.ended = node, fab, stop, make(chan error, 1)
+	if c.onApply != nil {
+		node.OnApply(func(sub ids.Subgroup, _ ids.NodeID, op []byte) { c.onApply(node, sub, op) })
+	}
 	node.Start(fab)
 	fab.Start()
 	go func() { m.ended <- node.Run(ctx) }()
@@ -176,6 +180,40 @@ func TestThreeNodes(t *testing.T) {
 	}
 	if err := c.members[1].node.Sync(context.Background()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// G5: who is told of an operation can see what it did; nobody who must see it was answered before.
+func TestOnApply(t *testing.T) {
+	c := newTestCluster(t, 3)
+	c.do(0, ids.Namespace, namespace.Init{}.Encode())
+	told := 0
+	c.onApply = func(node *Node, sub ids.Subgroup, op []byte) {
+		o, err := objects.Decode(op)
+		if w, ok := o.(objects.Write); sub != ids.Namespace && err == nil && ok {
+			told++
+			if a, _ := objects.Stat(node.cfg.Index.At(sub, hlc.Latest), w.Ino); a.Size < w.Off+100 {
+				t.Errorf("G5: told of a write up to %d when the file had %d bytes", w.Off+100, a.Size)
+			}
+			if node.NowReady() {
+				t.Error("G5: somebody could read what a write did before this node was told of it")
+			}
+		}
+	}
+	c.kill(2)
+	c.start(2)
+	if _, err := c.members[2].node.Now(t.Context(), ids.Namespace); err != nil {
+		t.Fatal(err)
+	}
+	const writes = 50
+	for k := range writes {
+		c.do(k%2, c.members[0].node.DataShard(9), objects.Write{Ino: 9, Off: int64(k * 100)}.Encode(), make([]byte, 100))
+	}
+	if _, err := c.members[2].node.Now(t.Context(), ids.Namespace); err != nil {
+		t.Fatal(err)
+	}
+	if c.kill(2); told != writes {
+		t.Errorf("G5: told of %d writes, want %d", told, writes)
 	}
 }
 
