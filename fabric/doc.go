@@ -9,7 +9,8 @@
 // Invariants
 //
 //	F1  what one node sends to one peer (Write, WriteWords, Send) takes effect in the order sent: a
-//	    counter written after bytes is seen after them.
+//	    counter written after bytes is seen after them, and a message is told after all of them. But a write needs
+//	    nobody at the peer: it may be seen before a message that was sent ahead of it is told.
 //	F2  each word of WriteWords is stored atomically, in ascending order of address.
 //	F3  a connection that breaks is reported by Down exactly once, and nothing sent on it takes effect
 //	    after Down was called; a later connection is reported by Up.

@@ -28,7 +28,7 @@ type Net struct {
 type Open func(t *testing.T, n int, events func(id ids.NodeID) fabric.Events) *Net
 
 // patience is how long a network that works by itself may take for any one thing.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // event is one callback of one peer, as it was seen.
 type event struct {
