@@ -68,7 +68,9 @@ type member struct {
 	group *multicast.Group
 	clock hlc.Clock
 	rings [][]byte
-	err   error // set before stop is closed for it
+	// release ends the own ring's being a source.
+	release func()
+	err     error // set before stop is closed for it
 
 	beat      atomic.Bool // push the row in any case
 	delivered atomic.Uint64
@@ -122,6 +124,7 @@ func newMember(load Load, rank ids.Rank, view ids.ViewID, fab fabric.Fabric) (*m
 		}
 	}
 	fab.Register(tableRegion(view), mem)
+	m.release = fab.Source(m.rings[rank])
 	return m, nil
 }
 
@@ -141,6 +144,7 @@ func (m *member) close() {
 			m.fab.Deregister(ringRegion(m.view, ids.Rank(r)))
 		}
 	}
+	m.release()
 }
 
 // answer steps here and now, if nobody does.

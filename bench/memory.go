@@ -49,6 +49,8 @@ func (f *memory) Deregister(id fabric.RegionID) {
 	delete(f.regions, id)
 }
 
+func (f *memory) Source([]byte) (release func()) { return func() {} }
+
 // into calls fn with size bytes at off of a peer's region, or counts that there are none (F4).
 func (f *memory) into(peer ids.NodeID, id fabric.RegionID, off, size int, fn func(dst []byte)) {
 	p := f.peers[peer]

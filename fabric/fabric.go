@@ -50,6 +50,9 @@ type Fabric interface {
 	Register(id RegionID, mem []byte)
 	// Deregister ends that: when it returns, no write lands in the region's memory any more.
 	Deregister(id RegionID)
+	// Source announces memory, as Alloc makes it, that Write will be given parts of: an adapter can then read it where it lies.
+	// release may be called at any time.
+	Source(mem []byte) (release func())
 	// Write queues src to be written into peer's region at off, in bytes. src must stay unchanged until
 	// the peer is known to have it, or until Down(peer). It is dropped where F5 says so.
 	Write(peer ids.NodeID, region RegionID, off int, src []byte)

@@ -193,6 +193,7 @@ type alone struct{}
 
 func (alone) Register(fabric.RegionID, []byte)                      {}
 func (alone) Deregister(fabric.RegionID)                            {}
+func (alone) Source([]byte) func()                                  { return func() {} }
 func (alone) Write(ids.NodeID, fabric.RegionID, int, []byte)        {}
 func (alone) WriteWords(ids.NodeID, fabric.RegionID, int, []uint64) {}
 func (alone) Send(ids.NodeID, []byte)                               {}

@@ -20,6 +20,7 @@ type order struct {
 	// Owned by Step.
 	mc           *multicast.Group
 	rings        [][]byte             // by rank
+	release      func()               // ends the own ring's being a source
 	last         ids.Version          // last delivered and applied
 	unsynced     queue[mark]          // appended, not yet known to be durable
 	timeOfOldest hlc.Timestamp        // when the oldest of these was appended, or later

@@ -25,6 +25,7 @@ type silentFabric struct {
 
 func (f *silentFabric) Register(fabric.RegionID, []byte) {}
 func (f *silentFabric) Deregister(fabric.RegionID)       {}
+func (f *silentFabric) Source([]byte) func()             { return func() {} }
 func (f *silentFabric) Flush()                           {}
 func (f *silentFabric) Sever(peer ids.NodeID, why error) { f.severed = append(f.severed, peer) }
 func (f *silentFabric) Send(_ ids.NodeID, msg []byte) {

@@ -227,6 +227,7 @@ func (n *Node) activate(view views.View) {
 				n.fab.Register(ringRegion(view.ID, o.id, ids.Rank(r)), o.rings[r])
 			}
 		}
+		o.release = n.fab.Source(o.rings[v.rank])
 	}
 	n.fab.Register(tableRegion(view.ID), mem)
 	n.view = v
@@ -273,6 +274,7 @@ func (n *Node) dropRegions(v *activeView) {
 				n.fab.Deregister(ringRegion(v.ID, o.id, ids.Rank(r)))
 			}
 		}
+		o.release()
 	}
 }
 

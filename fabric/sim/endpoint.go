@@ -67,6 +67,9 @@ func (ep *Endpoint) Register(id fabric.RegionID, mem []byte) {
 // Deregister implements fabric.Fabric.
 func (ep *Endpoint) Deregister(id fabric.RegionID) { delete(ep.regions, id) }
 
+// Source implements fabric.Fabric.
+func (ep *Endpoint) Source([]byte) (release func()) { return func() {} }
+
 // queue returns the packet to add to, or nil if what is sent to peer is dropped.
 func (ep *Endpoint) queue(peer ids.NodeID, allowed func(e *end) bool) *packet {
 	e := ep.ends[peer]

@@ -212,6 +212,9 @@ func (f *Fabric) Register(id fabric.RegionID, mem []byte) { f.regions.add(id, me
 // Deregister implements fabric.Fabric. It waits for copies in progress, not for the network.
 func (f *Fabric) Deregister(id fabric.RegionID) { f.regions.remove(id) }
 
+// Source implements fabric.Fabric. The kernel reads any memory.
+func (f *Fabric) Source([]byte) (release func()) { return func() {} }
+
 // Write implements fabric.Fabric. Short writes are copied, others sent from src.
 func (f *Fabric) Write(peer ids.NodeID, region fabric.RegionID, off int, src []byte) {
 	p, c := f.lock(peer)

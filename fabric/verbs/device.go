@@ -40,7 +40,8 @@ type pair interface {
 	register(mem []byte, remote bool) (registration, error)
 	receive(slots []uint32) error
 	post(wrs []request) error
-	poll(q queue, into []completion) (int, error)
+	// poll takes completions. If there are none it looks again, so many times in all.
+	poll(q queue, into []completion, looks int) (int, error)
 	// arm makes the next completion of q end a wait.
 	arm(q queue) error
 	// wait sleeps until a completion of an armed queue, the deadline if it is not zero, or close.

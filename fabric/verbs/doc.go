@@ -45,7 +45,8 @@
 // without its owner, in order behind what was posted. A peer that does not answer loses its connection.
 //
 // Regions are memory of the Go heap, which does not move, pinned while registered. What is sent is copied into
-// memory registered for that, unless the owner has announced it by Source.
+// memory registered for that, unless the owner has announced it by Source, as shards does for the ring of the own node: then
+// the adapter reads it where it lies, and it stays registered, beyond its release, until what was posted of it is sent.
 //
 // # The build
 //
@@ -61,7 +62,8 @@
 //	    waits in memory, up to MaxQueued, and the owner never waits.
 //	Q3  an aligned word is never copied in parts: no write of words is longer than the device stores in order.
 //	Q4  when Down is called the queue pair is gone: nothing lands, and no memory is read.
-//	Q5  a region's key ends with Deregister or with the link, whichever comes first.
+//	Q5  a region's key ends with Deregister or with the link, whichever comes first; a source's with its release, once all
+//	    that was posted of it is sent, or with the link.
 //	Q6  a peer can make this node end the link, and count, but not panic, read or allocate more than it sent.
 //	Q7  both ends decide alike which way a link goes.
 //	Q8  an idle link uses no processor.

@@ -271,9 +271,12 @@ int dfs_pair_post(struct dfs_pair *p, const struct dfs_request *r, int n) {
 	return 0;
 }
 
-int dfs_pair_poll(struct dfs_pair *p, int q, struct dfs_completion *into, int n) {
+int dfs_pair_poll(struct dfs_pair *p, int q, struct dfs_completion *into, int n, int looks) {
 	struct ibv_wc wc[64];
-	int got = ibv_poll_cq(p->cq[q], n < 64 ? n : 64, wc);
+	int got;
+	do
+		got = ibv_poll_cq(p->cq[q], n < 64 ? n : 64, wc);
+	while (got == 0 && --looks > 0);
 	if (got < 0)
 		return -EIO;
 	for (int i = 0; i < got; i++) {

@@ -215,8 +215,8 @@ func (q *queuePair) post(wrs []request) error {
 	return errnoOf(C.dfs_pair_post(q.c, (*C.struct_dfs_request)(unsafe.Pointer(&wrs[0])), C.int(len(wrs))))
 }
 
-func (q *queuePair) poll(which queue, into []completion) (int, error) {
-	n := C.dfs_pair_poll(q.c, C.int(which), (*C.struct_dfs_completion)(unsafe.Pointer(&into[0])), C.int(len(into)))
+func (q *queuePair) poll(which queue, into []completion, looks int) (int, error) {
+	n := C.dfs_pair_poll(q.c, C.int(which), (*C.struct_dfs_completion)(unsafe.Pointer(&into[0])), C.int(len(into)), C.int(looks))
 	if n < 0 {
 		return 0, syscall.Errno(-n)
 	}

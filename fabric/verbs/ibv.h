@@ -52,7 +52,7 @@ void dfs_pair_stop(struct dfs_pair *p); // nothing lands after it
 void dfs_pair_close(struct dfs_pair *p);
 int dfs_pair_receive(struct dfs_pair *p, const uint32_t *slots, int n);
 int dfs_pair_post(struct dfs_pair *p, const struct dfs_request *r, int n);
-int dfs_pair_poll(struct dfs_pair *p, int q, struct dfs_completion *into, int n); // how many, or -errno
+int dfs_pair_poll(struct dfs_pair *p, int q, struct dfs_completion *into, int n, int looks); // how many, or -errno
 int dfs_pair_arm(struct dfs_pair *p, int q);
 int dfs_pair_event(struct dfs_pair *p); // takes one event; EAGAIN if there is none
 

@@ -52,6 +52,7 @@ type link struct {
 	directory map[fabric.RegionID]note // the peer's regions
 	mine      map[fabric.RegionID]*offered
 	sources   map[*source]registration
+	leaving   []leaving // sources that are released but not wholly sent
 
 	comps  []completion
 	slots  []uint32
@@ -65,6 +66,13 @@ type offered struct {
 	registration
 	note    note
 	revoked bool // or asked to be
+}
+
+// leaving is a source that is registered until so many requests are freed.
+type leaving struct {
+	source *source
+	registration
+	until uint64
 }
 
 // question is whether the peer has a region. The answer no is good for what was queued when it was asked.
@@ -173,11 +181,11 @@ func (l *link) run() {
 	}
 }
 
-// take polls once and returns what is for the owner.
+// take polls and returns what is for the owner.
 func (l *link) take() (inbox [][]byte, landed, more bool, dead error) {
 	l.p.mu.Lock()
 	defer l.p.mu.Unlock()
-	more = l.poll()
+	more = l.poll(looks)
 	inbox, landed = l.inbox, l.landed
 	l.inbox, l.landed = nil, false
 	return inbox, landed, more, l.dead
@@ -189,7 +197,7 @@ func (l *link) sleep() bool {
 	if l.dead == nil {
 		l.check(l.pair.arm(receiveQueue))
 	}
-	more := l.poll() // what came before the arming raises nothing
+	more := l.poll(1) // what came before the arming raises nothing
 	busy := more || l.dead != nil || l.landed || len(l.inbox) > 0
 	l.p.mu.Unlock()
 	if busy {
@@ -245,9 +253,15 @@ func (l *link) shut() {
 	for _, o := range l.mine {
 		_ = o.close()
 	}
-	for _, r := range l.sources {
+	for s, r := range l.sources {
 		_ = r.close()
+		s.drop()
 	}
+	for _, s := range l.leaving {
+		_ = s.close()
+		s.source.drop()
+	}
+	l.leaving = nil
 	clear(l.mine)
 	clear(l.sources)
 	l.pair.release()
@@ -288,7 +302,7 @@ func (l *link) awaitRevoked(id fabric.RegionID) {
 	for {
 		l.p.mu.Lock()
 		if l.dead == nil {
-			l.poll()
+			l.poll(1)
 		}
 		waiting := l.dead == nil && l.mine[id] != nil
 		if waiting && time.Since(began) > l.f.cfg.RevokeTimeout {
@@ -314,13 +328,37 @@ func (l *link) addSource(s *source) {
 	}
 	if reg, err := l.pair.register(s.mem, false); err == nil {
 		l.sources[s] = reg // else it is copied
+		s.uses.Add(1)
 	}
 }
 
+// dropSource ends the use of a source by what is not posted yet. The adapter may still read for what is: its last request is
+// then followed by one that tells its end.
 func (l *link) dropSource(s *source) {
-	if reg := l.sources[s]; reg != nil {
-		_ = reg.close()
-		delete(l.sources, s)
+	reg := l.sources[s]
+	if reg == nil {
+		return
+	}
+	delete(l.sources, s)
+	l.leaving = append(l.leaving, leaving{s, reg, l.posted})
+	if l.signalled < l.posted && l.credits > 0 && l.posted-l.freed < uint64(len(l.ring)-1) {
+		l.put(request{op: opSend, imm: immCredits << immKind}, 0)
+		l.signal(&l.reqs[len(l.reqs)-1])
+		l.credits--
+		l.post()
+	}
+	l.releaseSent()
+	l.pollSends()
+}
+
+// releaseSent deregisters the released sources of which everything is sent.
+func (l *link) releaseSent() {
+	for len(l.leaving) > 0 && l.leaving[0].until <= l.freed {
+		s := l.leaving[0]
+		l.leaving = l.leaving[1:]
+		err := s.close()
+		s.source.drop()
+		l.check(err)
 	}
 }
 

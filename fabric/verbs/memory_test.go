@@ -299,7 +299,7 @@ func (p *memPair) breakLocked(status uint32) {
 	p.work.Broadcast()
 }
 
-func (p *memPair) poll(q queue, into []completion) (int, error) {
+func (p *memPair) poll(q queue, into []completion, _ int) (int, error) {
 	p.polls.Add(1)
 	p.mu.Lock()
 	defer p.mu.Unlock()

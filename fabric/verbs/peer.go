@@ -54,7 +54,7 @@ func (f *Fabric) controlUp(id ids.NodeID) {
 	switch {
 	case f.dev == nil || f.closing.Load():
 	case f.cfg.Mode == Auto && p.early >= flaky:
-		offer.reason = fmt.Sprintf("%d queue pairs in a row broke at once: %s", p.early, p.why)
+		offer.reason = fmt.Sprintf("%d queue pairs in a row broke at once, so none until the next connection: %s", p.early, p.why)
 		p.early = 0 // the next TCP connection tries again
 	default:
 		if err := p.prepare(&offer); err != nil {

@@ -6,9 +6,9 @@ import (
 	"dfs/errs"
 )
 
-// poll takes completions of both queues once, and posts what that made room for. It reports whether there may be
-// more.
-func (l *link) poll() (more bool) {
+// poll takes completions of both queues, of the receive queue in so many looks at most, and posts what that made room for. It
+// reports whether there may be more.
+func (l *link) poll(looks int) (more bool) {
 	if l.dead != nil {
 		return false
 	}
@@ -16,16 +16,17 @@ func (l *link) poll() (more bool) {
 	n := 0
 	if l.dead == nil {
 		var err error
-		n, err = l.pair.poll(receiveQueue, l.comps)
+		n, err = l.pair.poll(receiveQueue, l.comps, looks)
 		l.check(err)
 	}
-	l.slots = l.slots[:0]
 	for i := 0; i < n && l.dead == nil; i++ {
 		l.check(l.arrived(&l.comps[i]))
 	}
-	if l.dead == nil && len(l.slots) > 0 {
+	// Some at a time: the peer counts what it has. But no more wait here than are told late anyway.
+	if all := l.f.cfg.sizes.receives; l.dead == nil && (len(l.slots) >= all/8 || l.owed+len(l.slots) >= all/2) {
 		l.check(l.pair.receive(l.slots))
 		l.owed += len(l.slots)
+		l.slots = l.slots[:0]
 	}
 	l.pump()
 	return n == len(l.comps)
@@ -68,7 +69,7 @@ func (l *link) arrived(c *completion) error {
 // pollSends takes completions of what was posted.
 func (l *link) pollSends() {
 	for l.dead == nil && l.freed < l.signalled {
-		n, err := l.pair.poll(sendQueue, l.comps)
+		n, err := l.pair.poll(sendQueue, l.comps, 1)
 		if err != nil {
 			l.fail(err)
 			return
@@ -83,6 +84,7 @@ func (l *link) pollSends() {
 				l.stage.head = l.ring[c.id%uint64(len(l.ring))].stage
 			}
 		}
+		l.releaseSent()
 		l.sendArmed = l.sendArmed && n == 0
 		if n < len(l.comps) {
 			return

@@ -50,8 +50,16 @@ type region struct {
 
 // source is memory that is sent without being copied.
 type source struct {
-	mem []byte
-	pin runtime.Pinner
+	mem  []byte
+	pin  runtime.Pinner
+	uses atomic.Int64 // by its owner, and by links that have it registered
+}
+
+// drop ends one use.
+func (s *source) drop() {
+	if s.uses.Add(-1) == 0 {
+		s.pin.Unpin()
+	}
 }
 
 var _ fabric.Fabric = (*Fabric)(nil)
@@ -171,26 +179,27 @@ func (f *Fabric) Deregister(id fabric.RegionID) {
 	}
 }
 
-// Source lets Write send from mem without copying it, until release is called. What is sent from mem must
-// have arrived by then, or its links be down. Releasing late is a leak, nothing worse.
+// Source implements fabric.Fabric. What a link has posted of the memory when it is released keeps it registered there until
+// it is sent.
 func (f *Fabric) Source(mem []byte) (release func()) {
 	if f.dev == nil || len(mem) == 0 {
 		return func() {}
 	}
 	s := &source{mem: mem}
+	s.uses.Store(1)
+	s.pin.Pin(unsafe.SliceData(mem))
 	f.reg.Lock()
 	defer f.reg.Unlock()
-	if !f.closing.Load() {
-		s.pin.Pin(unsafe.SliceData(mem))
-	}
 	f.sources[s] = true
 	f.eachLink(func(l *link) { l.addSource(s) })
 	return sync.OnceFunc(func() {
 		f.reg.Lock()
 		defer f.reg.Unlock()
-		delete(f.sources, s)
 		f.eachLink(func(l *link) { l.dropSource(s) })
-		s.pin.Unpin()
+		if f.sources[s] { // else Close has dropped it
+			delete(f.sources, s)
+			s.drop()
+		}
 	})
 }
 
@@ -318,8 +327,9 @@ func (f *Fabric) Close() error {
 			r.pin.Unpin()
 		}
 		for s := range f.sources {
-			s.pin.Unpin()
+			s.drop()
 		}
+		clear(f.sources)
 		if f.dev != nil {
 			f.dev.close()
 		}
