@@ -24,6 +24,7 @@ type Multicast struct {
 	InProcess bool   // all members in this process, over shared memory
 	Latency   bool   // measure the closed loop too
 	Profile   string // a directory for CPU profiles; empty: none
+	Fabric    string // between processes: tcp, the default, or verbs for an RDMA adapter of this machine
 
 	// Worker starts a worker process; its streams are connected by the caller of Worker.
 	Worker func(ctx context.Context) *exec.Cmd
@@ -33,7 +34,7 @@ type Multicast struct {
 
 // MulticastResult is one row.
 type MulticastResult struct {
-	Transport string `json:"transport"` // tcp: processes over TCP loopback; memory: one process
+	Transport string `json:"transport"` // tcp: processes over TCP loopback; verbs: over an adapter; memory: one process
 	Members   int    `json:"members"`
 	Senders   int    `json:"senders"`
 	Size      int    `json:"size"`
@@ -81,7 +82,7 @@ func (c Multicast) open(ctx context.Context) (host, error) {
 	if c.InProcess {
 		return &inProcess{}, nil
 	}
-	return startWorkers(ctx, c.Members, c.Worker, order{Do: "join"})
+	return startWorkers(ctx, c.Members, c.Worker, order{Do: "join", Fabric: c.Fabric})
 }
 
 // key names a case.
@@ -214,6 +215,8 @@ func (c Multicast) sum(load Load, counts []Count) MulticastResult {
 	r := MulticastResult{Transport: "tcp", Members: load.Members, Senders: load.Senders, Size: load.Size, Window: load.Window}
 	if c.InProcess {
 		r.Transport = "memory"
+	} else if c.Fabric != "" {
+		r.Transport = c.Fabric
 	}
 	var delivered, steps uint64
 	for i, n := range counts {

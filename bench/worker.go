@@ -13,6 +13,7 @@ import (
 
 	"dfs/fabric"
 	"dfs/fabric/tcp"
+	"dfs/fabric/verbs"
 	"dfs/ids"
 )
 
@@ -29,13 +30,14 @@ import (
 
 // order is what a parent says.
 type order struct {
-	Do    string
-	Rank  ids.Rank
-	Addrs []string   // join, engine
-	Dir   string     // engine: where log and index go
-	Raw   bool       // prepare: bare sockets instead of a group
-	View  ids.ViewID // prepare: another one for each case
-	Load  Load       // prepare
+	Do     string
+	Rank   ids.Rank
+	Addrs  []string   // join, engine
+	Fabric string     // join: tcp or verbs
+	Dir    string     // engine: where log and index go
+	Raw    bool       // prepare: bare sockets instead of a group
+	View   ids.ViewID // prepare: another one for each case
+	Load   Load       // prepare
 	// Profile is a file for the CPU profile of the counting; empty: none.
 	Profile string // go
 }
@@ -54,7 +56,7 @@ type worker struct {
 	dir      string
 	listener net.Listener
 	raw      net.Listener // for bare sockets
-	fab      *tcp.Fabric
+	fab      fabric.Fabric
 	ups      chan struct{}
 	current  atomic.Pointer[member]
 	bare     *bare
@@ -167,7 +169,7 @@ func (w *worker) join(ctx context.Context, o order) (err error) {
 			peers[node(ids.Rank(r))], _ = splitAddr(addr)
 		}
 	}
-	w.fab, err = tcp.New(tcp.Config{
+	if err := w.connect(o.Fabric, tcp.Config{
 		Self: node(o.Rank), Peers: peers, Listener: w.listener,
 		Events: fabric.Events{
 			Up: func(ids.NodeID) { w.ups <- struct{}{} },
@@ -182,11 +184,9 @@ func (w *worker) join(ctx context.Context, o order) (err error) {
 				}
 			},
 		},
-	})
-	if err != nil {
+	}); err != nil {
 		return err
 	}
-	w.fab.Start()
 	for range peers {
 		select {
 		case <-w.ups:
@@ -194,6 +194,26 @@ func (w *worker) join(ctx context.Context, o order) (err error) {
 			return ctx.Err()
 		}
 	}
+	return nil
+}
+
+// connect starts the fabric that a name stands for.
+func (w *worker) connect(name string, cfg tcp.Config) error {
+	if name == "verbs" {
+		f, err := verbs.New(verbs.Config{TCP: cfg, Mode: verbs.Required})
+		if err != nil {
+			return err
+		}
+		w.fab = f
+		f.Start()
+		return nil
+	}
+	f, err := tcp.New(cfg)
+	if err != nil {
+		return err
+	}
+	w.fab = f
+	f.Start()
 	return nil
 }
 

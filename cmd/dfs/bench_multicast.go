@@ -39,6 +39,9 @@ sending to delivery. Beside the rate stands its ratio to what bare TCP moves bet
 			if c.Worker, err = e.benchWorker(); err != nil {
 				return err
 			}
+			if c.Fabric != "tcp" && c.Fabric != "verbs" {
+				return usageError("one of: tcp, verbs", "%q is no fabric", c.Fabric)
+			}
 			c.Progress = e.benchProgress(asJSON)
 			rows, err := c.Run(cmd.Context())
 			if err != nil {
@@ -60,6 +63,7 @@ sending to delivery. Beside the rate stands its ratio to what bare TCP moves bet
 	f.DurationVar(&c.Time, "time", 2*time.Second, "how long each case is counted")
 	f.DurationVar(&c.WarmUp, "warm-up", 300*time.Millisecond, "how long each case runs before that")
 	f.IntVar(&c.Rounds, "rounds", 3, "how often all cases are run; medians are printed")
+	f.StringVar(&c.Fabric, "fabric", "tcp", "between processes: tcp, or verbs for an RDMA adapter of this machine")
 	f.BoolVar(&c.InProcess, "in-process", false, "all members in one process, over shared memory")
 	f.BoolVar(&c.Latency, "latency", true, "measure one message at a time too")
 	f.StringVar(&c.Profile, "profile", "", "directory to write CPU profiles to")
