@@ -24,7 +24,7 @@ CUTS ?= 3
 JOBS ?=
 FUZZTIME ?= 10s
 
-.PHONY: help build demo test check unit race cluster posix sim mutants bench lab lint fuzz clean prepare prepare-race
+.PHONY: help build demo test check unit race cluster posix sim mutants bench lab lab-programs lint fuzz clean prepare prepare-race
 
 help: ## list the targets
 	@printf 'usage: make TARGET\n\n'
@@ -90,11 +90,14 @@ bench: build ## benchmarks of the packages, then of a cluster through its mounts
 
 lab: ## RDMA and persistent memory, in a virtual machine: JOBS="fabric cluster nvm power" CUTS=3
 	@scripts/prepare go git cc lab
+	$(MAKE) --no-print-directory lab-programs
+	CUTS=$(CUTS) lab/run $(JOBS)
+
+lab-programs: # what runs in the virtual machine
 	$(MAKE) --no-print-directory build VERBS=1
 	mkdir -p bin/lab
 	CGO_ENABLED=1 go test -c -tags "verbs netgo osusergo" -o bin/lab/verbs.test ./fabric/verbs
 	go test -c -o bin/lab/nvm.test ./nvm
-	CUTS=$(CUTS) lab/run $(JOBS)
 
 lint: prepare ## go vet, staticcheck, gofmt
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'dfs: hint: gofmt -w the files above'; exit 1; }
