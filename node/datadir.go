@@ -24,9 +24,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Format is the version of everything in a data directory: identity, log and index. It goes up with any change
-// that an older program would not understand.
-const Format = 1
+// Format is the version of everything in a data directory (identity, view state, log, index) and of what nodes say to
+// each other. It goes up with any change that an older program would not understand, or that does not understand what an
+// older one wrote.
+const Format = 2
 
 // Names in the data directory.
 const (
@@ -180,9 +181,9 @@ func readIdentity(dir string) (whose, error) {
 		err := errs.New(errs.Corrupt, "%s is damaged", path)
 		return whose{}, advice.Add(err, "restore that file from a backup; the log beside it is not touched")
 	}
-	if id.Format > Format {
-		err := errs.New(errs.NotSupported, "data directory %s has format %d, this program knows formats up to %d", dir, id.Format, Format)
-		return whose{}, advice.Add(err, "use the newer dfs program that wrote it; see: dfs version")
+	if id.Format != Format {
+		err := errs.New(errs.NotSupported, "data directory %s has format %d, another version of dfs wrote it: this one knows format %d", dir, id.Format, Format)
+		return whose{}, advice.Add(err, "use the dfs program that wrote it; see: dfs version")
 	}
 	return id, nil
 }

@@ -135,13 +135,13 @@ func (i *Inspection) State(report func(problem string)) error {
 // replay has an engine recover, which never starts.
 func (i *Inspection) replay(x *index.Index) error {
 	d := &DataDir{Path: i.data}
-	durable, err := d.loadView()
+	durable, _, err := d.loadView()
 	if err != nil {
 		return err
 	}
 	engine, err := shards.New(shards.Config{
 		Self: views.Member{Node: i.id.Node}, Nodes: peersOf(i.id.Members), Shards: i.id.Shards, Replicas: i.id.Replicas, Log: i.vlog, Index: x, Durable: durable,
-		SaveState: d.saveView, Physical: func() hlc.Timestamp { return 0 },
+		Physical: func() hlc.Timestamp { return 0 },
 	})
 	if err != nil {
 		return err

@@ -196,10 +196,11 @@ func (n *instance) openStorage() error {
 
 // openEngine recovers the state from log and index, and connects to the other nodes.
 func (n *instance) openEngine(listener net.Listener) error {
-	durable, err := n.data.loadView()
+	state, durable, err := n.data.openView()
 	if err != nil {
 		return err
 	}
+	n.onClose("view state", state.close)
 	n.seen = map[ids.NodeID]views.Member{}
 	for _, m := range durable.View.Members {
 		n.seen[m.Node] = m
@@ -218,7 +219,7 @@ func (n *instance) openEngine(listener net.Listener) error {
 		Self: views.Member{Node: n.cfg.ID, Incarnation: n.data.Incarnation}, Nodes: n.roster.configured(), Shards: n.data.Shards,
 		Replicas: n.data.Replicas,
 		Log:      n.vlog, Index: n.index, Durable: durable, Floor: latest,
-		OnView: n.follow, SaveState: n.data.saveView, SaveFloor: floor.save,
+		OnView: n.follow, SaveState: state.save, SaveFloor: floor.save,
 		Physical: n.physical, Monotonic: sinceBoot, Soft: time.Duration(n.cfg.Soft), Full: n.space.full, Logger: n.log,
 	})
 	if err != nil {

@@ -282,11 +282,11 @@ func (s *Durable) Encode() []byte {
 	return e.b
 }
 
-// DecodeDurable reads what Encode wrote; it fails with errs.Corrupt.
+// DecodeDurable reads what Encode wrote; it fails with errs.Corrupt, or errs.NotSupported for another format.
 func DecodeDurable(b []byte) (Durable, error) {
 	d := decoder{b: b}
 	if f := d.u64(); f != durableFormat {
-		return Durable{}, errs.New(errs.Corrupt, "view state has format %d, this program knows %d", f, durableFormat)
+		return Durable{}, errs.New(errs.NotSupported, "the view state has format %d, another version of dfs wrote it: this one knows format %d", f, durableFormat)
 	}
 	s := Durable{View: d.view(), Promised: d.ballot(), Accepted: d.proposal()}
 	return s, d.done("view state")

@@ -72,9 +72,14 @@ func (ts times) String() string {
 	if len(ts) == 0 {
 		return "none"
 	}
+	at := func(p int) time.Duration { return ts.at(p).Round(100 * time.Microsecond) }
+	return fmt.Sprintf("p50 %v, p99 %v, least %v, most %v of %d", at(50), at(99), at(0), at(100), len(ts))
+}
+
+// at returns the percentile p of them, which are not none.
+func (ts times) at(p int) time.Duration {
 	s := slices.Sorted(slices.Values(ts))
-	at := func(p int) time.Duration { return s[max(0, (len(s)*p+99)/100-1)].Round(100 * time.Microsecond) }
-	return fmt.Sprintf("p50 %v, p99 %v, least %v, most %v of %d", at(50), at(99), at(0), s[len(s)-1].Round(100*time.Microsecond), len(s))
+	return s[max(0, (len(s)*p+99)/100-1)]
 }
 
 // How long it takes to go on: without a node that was killed, with one that is back, and while one joins. The bounds are
