@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"dfs/errs"
 	"dfs/ids"
@@ -13,15 +14,20 @@ import (
 )
 
 // Fetching brings a log up to the end of another's: between two views, or with a view that goes on without
-// this node. The fetcher asks for a piece after the last version it has; the source answers with the records as
-// it has them, with their data or without. What this node is to keep of data it gets afterwards (see fill.go).
+// this node. The fetcher asks for a piece after the last version it has, with the data of the shards that it is to keep;
+// the source answers with the records as it has them, that data or none with them. What then lacks of data this node gets
+// afterwards (see fill.go).
 //
-//	request  number u64 | order u16 | after u64
+//	request  number u64 | order u16 | after u64 | a bit for each subgroup whose data is wanted
 //	reply    number u64 | order u16 | after u64 | kind u8 | records, or the version to cut to u64
 //
 // The number is that of the ballot whose source answers when its own log is complete; 0 is answered by a member of an
-// open view with what it has. There is one request on its way at a time, so the fetcher's speed bounds the source. A
-// reply that is not to the present request is ignored: a node may have lost the end of its log since it asked.
+// open view with what it has, and there all members are asked in turn. Sources read their logs beside their steps. There is
+// one request on its way at a time, so the fetcher's speed bounds the sources. A reply that is not to the present request
+// is ignored: a node may have lost the end of its log since it asked.
+//
+// What came is made durable beside. When that and the fetching took long, so that the others have done much meanwhile, who
+// catches up goes on before it says that it has: what it lacks then is fetched while everyone waits.
 //
 // A log may end in operations that nobody else has and that were persisted nowhere else: their node was away when all
 // others started again. The source then names the last version that both have, and the fetcher stops with a
@@ -47,12 +53,25 @@ const piece = 1 << 20
 const fetchHead = 8 + 2 + 8
 const replyHead = fetchHead + 1
 
+const (
+	fetchTurn     = 32                    // pieces from one source: it has to look for the place of the first one
+	fetchPatience = 2 * time.Second       // then another source is asked, if there is one
+	fetchSoon     = 20 * time.Millisecond // who has caught up within that has
+	fetchRounds   = 8                     // at most, before it says so though others write as fast as it fetches
+)
+
 // fetch is what this node is getting.
 type fetch struct {
-	number uint64
-	source ids.NodeID
-	order  int  // the order being fetched; those before are complete
-	ahead  bool // this is to catch up with a view that goes on
+	number  uint64
+	sources []ids.NodeID   // the first is asked
+	pieces  int            // that it has sent
+	asked   time.Duration  // when it was
+	order   int            // the order being fetched; those before are complete
+	ahead   bool           // this is to catch up with a view that goes on
+	rounds  int            // of catching up
+	began   time.Duration  // the last of them
+	came    bool           // all has
+	end     versionlog.LSN // of the log then
 }
 
 // fetchPlace is where in the log a peer's next request goes on.
@@ -68,16 +87,21 @@ type fetchRequest struct {
 	number uint64
 	order  int
 	after  ids.Version
+	wants  []byte // a bit for each subgroup
 }
 
-func (n *Node) startFetch(source ids.NodeID, number uint64, ahead bool, layouts [][]ids.NodeID) {
+// wantsData reports whether the data of a subgroup is wanted.
+func (q *fetchRequest) wantsData(sub ids.Subgroup) bool { return q.wants[sub/8]&(1<<(sub%8)) != 0 }
+
+// startFetch begins a fetch from the first of the sources; they take turns.
+func (n *Node) startFetch(sources []ids.NodeID, number uint64, ahead bool, layouts [][]ids.NodeID) {
 	n.aims, n.fill = newHomes(layouts, n.cfg.Shards, n.cfg.Replicas), nil
-	n.fetching = &fetch{number: number, source: source, ahead: ahead}
-	n.log.Info("fetching what the log lacks", "source", source, "catching up", ahead)
-	if source == n.cfg.Self.Node {
-		f := n.fetching
+	f := &fetch{number: number, sources: slices.Clone(sources), ahead: ahead, began: n.cfg.Monotonic()}
+	n.fetching = f
+	n.log.Info("fetching what the log lacks", "sources", sources, "catching up", ahead)
+	if sources[0] == n.cfg.Self.Node {
 		f.order = len(n.orders) // only data lacks
-		n.startFill(n.aims, true, func() { n.fetched(f) })
+		n.startFill(n.aims, true, func() { n.fetchedAll(f) })
 		return
 	}
 	n.askNext()
@@ -89,17 +113,55 @@ func (n *Node) askNext() {
 	msg := le.AppendUint64([]byte{forFetch}, f.number)
 	msg = le.AppendUint16(msg, uint16(f.order))
 	msg = le.AppendUint64(msg, uint64(n.orders[f.order].last))
-	n.fab.Send(f.source, msg)
+	wants := make([]byte, n.wantsBytes())
+	for sub := range n.lacks {
+		if n.aims.keeps(n.cfg.Self.Node, ids.Subgroup(sub)) {
+			wants[sub/8] |= 1 << (sub % 8)
+		}
+	}
+	f.asked = n.cfg.Monotonic()
+	n.fab.Send(f.sources[0], append(msg, wants...))
+}
+
+func (n *Node) wantsBytes() int { return len(n.lacks)/8 + 1 }
+
+// passOn has the next source asked, if there is another one.
+func (n *Node) passOn() {
+	f := n.fetching
+	f.sources, f.pieces = append(f.sources[1:], f.sources[0]), 0
+}
+
+// tickFetch asks another source when one does not answer.
+func (n *Node) tickFetch() {
+	f := n.fetching
+	if f != nil && f.order < len(n.orders) && len(f.sources) > 1 && n.cfg.Monotonic()-f.asked > fetchPatience {
+		n.passOn()
+		n.askNext()
+	}
+}
+
+// lostFetchSource does without a source that there is no link to any more.
+func (n *Node) lostFetchSource(peer ids.NodeID) {
+	f := n.fetching
+	if f == nil || len(f.sources) == 1 || !slices.Contains(f.sources, peer) {
+		return // what becomes of the only one the membership decides
+	}
+	asked := f.sources[0] == peer
+	f.sources = slices.DeleteFunc(f.sources, func(p ids.NodeID) bool { return p == peer })
+	if f.pieces = 0; asked && f.order < len(n.orders) {
+		n.askNext()
+	}
 }
 
 func (n *Node) onFetch(from ids.NodeID, b []byte) error {
 	le := binary.LittleEndian
-	if len(b) != fetchHead || int(le.Uint16(b[8:])) >= len(n.orders) {
+	if len(b) != fetchHead+n.wantsBytes() || int(le.Uint16(b[8:])) >= len(n.orders) {
 		return errs.New(errs.Corrupt, "fetch request of %d bytes makes no sense", len(b))
 	}
 	n.asked = slices.DeleteFunc(n.asked, func(q fetchRequest) bool { return q.peer == from }) // it has given that up
 	n.asked = append(n.asked, fetchRequest{
 		peer: from, number: le.Uint64(b), order: int(le.Uint16(b[8:])), after: ids.Version(le.Uint64(b[10:])),
+		wants: slices.Clone(b[fetchHead:]),
 	})
 	n.serveFetches()
 	return nil
@@ -111,9 +173,7 @@ func (n *Node) serveFetches() {
 	for _, q := range n.asked {
 		switch ok, later := n.serves(q); {
 		case ok:
-			if err := n.serve(q); err != nil {
-				n.log.Error("cannot serve the log", "peer", q.peer, "err", err)
-			}
+			n.serve(q)
 		case later:
 			kept = append(kept, q)
 		}
@@ -141,23 +201,37 @@ func (n *Node) forgetFetches(peer ids.NodeID) {
 // errEnough ends a scan.
 var errEnough = errors.New("enough")
 
-func (n *Node) serve(q fetchRequest) error {
+// serve answers a request, off the steps.
+func (n *Node) serve(q fetchRequest) {
+	place, known := n.served[q.peer]
+	if known = known && place.order == q.order && place.after == q.after; !known {
+		place = fetchPlace{order: q.order, after: q.after}
+	}
+	delete(n.served, q.peer) // it is known where it goes on once it was sent something, not when its log is to be cut
+	n.cfg.Work(func() {
+		msg, next, err := n.readPiece(q, place, known)
+		if err != nil {
+			n.log.Error("cannot serve the log", "peer", q.peer, "err", err)
+			return
+		}
+		n.post(event{kind: answerMade, peer: q.peer, msg: msg, place: next})
+	})
+}
+
+// readPiece makes the reply to a request, and says where the next one will go on; nil if the asker's log does not belong to
+// the order. known says that the place is where the records after q.after begin.
+func (n *Node) readPiece(q fetchRequest, place fetchPlace, known bool) ([]byte, *fetchPlace, error) {
 	le := binary.LittleEndian
 	msg := le.AppendUint64([]byte{forReply}, q.number)
 	msg = le.AppendUint16(msg, uint16(q.order))
 	msg = le.AppendUint64(msg, uint64(q.after))
 	msg = append(msg, replyLast)
-	kind := &msg[firstByte+replyHead-1]
-	o := n.orders[q.order]
-	common := ids.Version(0) // the last version up to q.after that is here
-	place, known := n.served[q.peer]
-	if known = known && place.order == q.order && place.after == q.after; !known {
+	const kind = firstByte + replyHead - 1
+	common := q.after // the last version up to q.after that is here
+	if !known {
 		place.lsn, common = n.cfg.Log.Locate(q.after)
-	} else {
-		common = q.after
 	}
-	delete(n.served, q.peer) // it is known where it goes on once it was sent something, not when its log is to be cut
-	next := fetchPlace{order: q.order, after: q.after, lsn: place.lsn}
+	o, next := n.orders[q.order], place
 	err := n.cfg.Log.Scan(place.lsn, func(lsn versionlog.LSN, r record.Record) error {
 		h := r.Header()
 		if of, err := n.orderOf(h.Subgroup); h.Kind != record.Op || err != nil || of != o {
@@ -171,26 +245,24 @@ func (n *Node) serve(q fetchRequest) error {
 			return errEnough
 		}
 		if len(msg) > piece {
-			*kind, next.lsn = replyMore, lsn
+			msg[kind], next.lsn = replyMore, lsn
 			return errEnough
 		}
+		next.after, next.lsn = h.Version, lsn+versionlog.LSN(r.Size())
+		if r.DataLen() > 0 && !r.Hollow() && !q.wantsData(h.Subgroup) {
+			r = r.Hollowed()
+		}
 		msg = append(msg, r...)
-		kind = &msg[firstByte+replyHead-1]
-		next.after = h.Version
-		next.lsn = lsn + versionlog.LSN(r.Size())
 		return nil
 	})
 	if err != nil && !errors.Is(err, errEnough) {
-		return err
+		return nil, nil, err
 	}
 	if common != q.after {
-		*kind = replyCut
-		msg = le.AppendUint64(msg, uint64(common))
-	} else {
-		n.served[q.peer] = next
+		msg[kind] = replyCut
+		return le.AppendUint64(msg, uint64(common)), nil, nil
 	}
-	n.fab.Send(q.peer, msg)
-	return nil
+	return msg, &next, nil
 }
 
 func (n *Node) onReply(from ids.NodeID, b []byte) error {
@@ -199,7 +271,7 @@ func (n *Node) onReply(from ids.NodeID, b []byte) error {
 	if len(b) < replyHead {
 		return errs.New(errs.Corrupt, "fetch reply of %d bytes", len(b))
 	}
-	if f == nil || f.order == len(n.orders) || f.source != from || le.Uint64(b) != f.number || int(le.Uint16(b[8:])) != f.order ||
+	if f == nil || f.order == len(n.orders) || f.sources[0] != from || le.Uint64(b) != f.number || int(le.Uint16(b[8:])) != f.order ||
 		ids.Version(le.Uint64(b[10:])) != n.orders[f.order].last {
 		return nil // of an attempt that is over
 	}
@@ -221,6 +293,10 @@ func (n *Node) onReply(from ids.NodeID, b []byte) error {
 			return nil
 		}
 	}
+	n.requestSync() // little is left to do when all has come
+	if f.pieces++; f.pieces == fetchTurn {
+		n.passOn()
+	}
 	if kind == replyLast {
 		f.order++
 	}
@@ -228,24 +304,40 @@ func (n *Node) onReply(from ids.NodeID, b []byte) error {
 		n.askNext()
 		return nil
 	}
-	n.startFill(n.aims, true, func() { n.fetched(f) })
+	n.startFill(n.aims, true, func() { n.fetchedAll(f) })
 	return nil
 }
 
-// fetched says that the log has what it lacked, and all data that this node is to keep.
-func (n *Node) fetched(f *fetch) {
-	if n.fetching != f {
+// fetchedAll takes note that the log has what it lacked, and all data that this node is to keep.
+func (n *Node) fetchedAll(f *fetch) {
+	if n.fetching == f {
+		f.came, f.end = true, n.cfg.Log.End()
+		n.requestSync()
+	}
+}
+
+// endFetch ends a fetch of which all has come, once that is durable.
+func (n *Node) endFetch() {
+	f := n.fetching
+	if f == nil || !f.came {
+		return
+	}
+	if n.durable < f.end {
+		n.requestSync()
+		return
+	}
+	if now := n.cfg.Monotonic(); f.ahead && now-f.began > fetchSoon && f.rounds < fetchRounds {
+		f.rounds, f.began, f.order, f.came = f.rounds+1, now, 0, false
+		n.askNext()
 		return
 	}
 	n.fetching = nil
-	switch {
-	case !n.syncNow():
-	case f.ahead:
+	if f.ahead {
 		n.carryOut(n.core.CaughtUp())
-	default:
-		n.carryOut(n.core.Finished(f.number))
-		n.serveFetches()
+		return
 	}
+	n.carryOut(n.core.Finished(f.number))
+	n.serveFetches()
 }
 
 // cut stops this node, whose log goes on where nobody else's does.

@@ -14,7 +14,8 @@ func request(t *testing.T, n *Node, f *silentFabric, after ids.Version) byte {
 	le := binary.LittleEndian
 	msg := le.AppendUint64(le.AppendUint16(le.AppendUint64(nil, 0), 0), uint64(after))
 	f.sent = nil
-	if err := n.onFetch(2, msg); err != nil || len(f.sent) != 1 || f.sent[0][0] != forReply {
+	err := n.onFetch(2, append(msg, make([]byte, n.wantsBytes())...))
+	if n.Step(); err != nil || len(f.sent) != 1 || f.sent[0][0] != forReply {
 		t.Fatalf("request for what is after %v: %v, answered by %x", after, err, f.sent)
 	}
 	return f.sent[0][firstByte+replyHead-1]

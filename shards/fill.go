@@ -254,6 +254,9 @@ func (n *Node) filledBy(from ids.NodeID) {
 func (n *Node) filledBatch() {
 	f := n.fill
 	f.warned = false
+	if f.hasty {
+		n.requestSync()
+	}
 	for sub := range n.lacks {
 		l := &n.lacks[sub]
 		switch {

@@ -114,12 +114,13 @@ func (c Config) withDefaults() Config {
 // Node hosts the replicas of one node. Step does all of its work; Run calls Step when something
 // happened. Every other exported method may be called by any goroutine.
 type Node struct {
-	cfg   Config
-	log   *slog.Logger
-	bell  *fabric.Doorbell
-	kick  chan struct{} // asks the syncing goroutine of Run
-	alarm *time.Timer   // rings when something has waited for a sync long enough; nil without Run
-	fatal chan error
+	cfg    Config
+	log    *slog.Logger
+	bell   *fabric.Doorbell
+	kick   chan struct{} // asks the syncing goroutine of Run
+	alarm  *time.Timer   // rings when something has waited for a sync long enough; nil without Run
+	opener *time.Timer   // rings when a view may open; nil without Run
+	fatal  chan error
 
 	// Owned by Step.
 	fab          fabric.Fabric
@@ -209,6 +210,7 @@ type event struct {
 	unit   *unitRead
 	fill   *filling
 	found  found
+	place  *fetchPlace
 }
 
 type eventKind int
@@ -347,6 +349,8 @@ func (n *Node) Run(ctx context.Context) error {
 	defer beat.Stop()
 	n.alarm = time.AfterFunc(n.cfg.SyncAfter, n.notify)
 	defer n.alarm.Stop()
+	n.opener = time.AfterFunc(n.cfg.Heartbeat, n.notify)
+	defer n.opener.Stop()
 	n.bell.Work(n.Step)
 	for {
 		select {

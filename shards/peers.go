@@ -53,7 +53,7 @@ func (n *Node) tick() {
 	n.serveFetches()
 	n.tickReads()
 	n.tickFill()
-	n.openWhenDue()
+	n.tickFetch()
 	n.settleLayout()
 	n.endChanges()
 }
@@ -92,8 +92,13 @@ func (n *Node) despair(now time.Duration) {
 
 // openWhenDue opens a view that all members have installed once nobody outside can take itself to be in the last one.
 func (n *Node) openWhenDue() {
-	if n.opening && n.cfg.Monotonic() >= n.openAfter(n.view) {
+	if !n.opening {
+		return
+	}
+	if wait := n.openAfter(n.view) - n.cfg.Monotonic(); wait <= 0 {
 		n.open()
+	} else if n.opener != nil {
+		n.opener.Reset(wait)
 	}
 }
 

@@ -45,7 +45,7 @@ func inLife(t *testing.T, life uint32, f fabric.Fabric, nodes int) (n *Node, now
 	now = new(time.Duration)
 	cfg := Config{
 		Self: views.Member{Node: 1, Incarnation: life}, Shards: 1, Log: &memLog{}, Index: index.New(index.NewMem(), index.Config{}),
-		SaveState: func(views.Durable) error { return nil },
+		SaveState: func(views.Durable) error { return nil }, Sync: func() {}, Work: func(fn func()) { fn() },
 		Physical:  func() hlc.Timestamp { return hlc.Timestamp(time.Hour + *now) },
 		Monotonic: func() time.Duration { return *now },
 	}

@@ -90,7 +90,7 @@ func (n *Node) status() Status {
 		}
 	}
 	if n.fetching != nil {
-		s.Fetches = n.fetching.source
+		s.Fetches = n.fetching.sources[0]
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -30,6 +30,7 @@ func (n *Node) Step() (again bool) {
 	n.takeEvents()
 	if n.Err() == nil {
 		n.tick()
+		n.openWhenDue()
 	}
 	if v := n.view; v != nil && v.open && n.Err() == nil {
 		again = n.stepView(v)
@@ -65,11 +66,13 @@ func (n *Node) takeEvents() {
 			delete(n.peers.silence, e.peer)
 			n.carryOut(n.core.PeerDown(e.peer))
 			n.lostSource(e.peer)
+			n.lostFetchSource(e.peer)
 		case peerMessage:
 			n.heardOf(e.peer)
 			n.onMessage(e.peer, e.msg)
 		case logSynced:
 			n.onSynced(e.lsn, e.err)
+			n.endFetch()
 		case statusAsked:
 			e.status <- n.status()
 		case repairAsked:
@@ -79,6 +82,9 @@ func (n *Node) takeEvents() {
 		case lackFound:
 			n.onLackFound(e.fill, e.found)
 		case answerMade:
+			if e.place != nil {
+				n.served[e.peer] = *e.place
+			}
 			n.fab.Send(e.peer, e.msg)
 		case changeAsked:
 			n.changes = append(n.changes, e.change)

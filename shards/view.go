@@ -46,7 +46,6 @@ func (n *Node) onMessage(from ids.NodeID, msg []byte) {
 		var effects []views.Effect
 		effects, err = n.core.Message(from, body)
 		n.carryOut(effects)
-		n.openWhenDue() // whoever was waited for may have started again
 	case forFetch:
 		err = n.onFetch(from, body)
 	case forReply:
@@ -94,14 +93,13 @@ func (n *Node) carryOut(effects []views.Effect) {
 				n.serveFetches()
 			}
 		case views.Fetch:
-			n.startFetch(e.To, e.Number, false, e.Layouts)
+			n.startFetch([]ids.NodeID{e.To}, e.Number, false, e.Layouts)
 		case views.CatchUp:
-			n.startFetch(e.To, 0, true, e.Layouts)
+			n.startFetch(append([]ids.NodeID{e.To}, e.Others...), 0, true, e.Layouts)
 		case views.Activate:
 			n.activate(e.View)
 		case views.Open:
 			n.opening = true
-			n.openWhenDue()
 		}
 	}
 }
@@ -142,6 +140,7 @@ func (n *Node) wedge() [][]uint64 {
 	n.mu.Unlock()
 	v.table.Set(v.table.Layout().Wedged(), 1)
 	n.push(v)
+	n.requestSync() // beside, while the end of the view is agreed on
 	n.log.Info("wedged", "view", v.ID)
 	return received
 }

@@ -44,8 +44,8 @@ const (
 	// Fetch from To what the log lacks (nothing, if To is this node), and from anyone the data, sync, then call
 	// Finished(Number). A later Fetch or CatchUp replaces it.
 	Fetch
-	// CatchUp with To, a member of a view that goes on without this node: fetch what its log has by now, and from
-	// anyone the data, sync, then call CaughtUp.
+	// CatchUp with To, a member of a view that goes on without this node, or with Others, which are too: fetch what their
+	// logs have by now, and from anyone the data, sync, then call CaughtUp.
 	CatchUp
 	// Activate View: make its rings, register them. Nothing is written to peers yet.
 	Activate
@@ -57,6 +57,7 @@ const (
 type Effect struct {
 	Kind    EffectKind
 	To      ids.NodeID
+	Others  []ids.NodeID
 	Message []byte
 	Durable Durable
 	Trim    *Trim
@@ -366,14 +367,11 @@ func (c *Core) onState(from ids.NodeID, s state) {
 		c.proceed()
 		return
 	}
-	view := &c.durable.View
-	rank := view.Rank(from)
-	switch {
-	case rank < 0:
-		c.admit(from, &s)
-	case c.left(rank, &s):
+	if rank := c.durable.View.Rank(from); rank >= 0 && c.left(rank, &s) {
 		c.stop()
+		return
 	}
+	c.admit()
 }
 
 // left reports whether the member at rank has left the installed view, or never installed it.
@@ -381,20 +379,31 @@ func (c *Core) left(rank ids.Rank, s *state) bool {
 	return s.member != c.durable.View.Members[rank] || !s.active && s.attempt > c.spent[rank]
 }
 
-// admit ends the view for the sake of a node that has caught up, if this node leads it and all can reach the other.
-func (c *Core) admit(node ids.NodeID, s *state) {
+// admit ends the view for the sake of a node that may enter, if this node leads it. It is called whenever what that
+// rests on may have changed.
+func (c *Core) admit() {
 	view := &c.durable.View
-	if !c.opened || s.current != view.ID || view.Members[0].Node != c.cfg.Self.Node ||
-		!view.Configured(node) && !slices.ContainsFunc(c.change, func(p Peer) bool { return p.Node == node }) {
+	if view.Members[0].Node != c.cfg.Self.Node {
 		return
 	}
-	for _, m := range view.Members {
-		if !s.linked(m.Node) {
-			return
-		}
-		if peer, ok := c.states[m.Node]; m.Node != c.cfg.Self.Node && (!ok || !peer.linked(node)) {
+	for _, p := range view.Nodes {
+		if view.Rank(p.Node) < 0 && c.MayEnter(p.Node) {
+			c.stop()
 			return
 		}
 	}
-	c.stop()
+}
+
+// MayEnter reports whether a node that is not in the open view has caught up with it, and has links to all of its
+// members: a change of views now would take it in.
+func (c *Core) MayEnter(node ids.NodeID) bool {
+	view := &c.durable.View
+	s, known := c.states[node]
+	if !c.Active() || !known || s.active || s.current != view.ID {
+		return false
+	}
+	return !slices.ContainsFunc(view.Members, func(m Member) bool {
+		peer, ok := c.states[m.Node]
+		return !ok || !peer.linked(node) || !s.linked(m.Node)
+	})
 }

@@ -92,7 +92,7 @@ func (c *Core) leftOut() bool {
 // catchUp fetches from a view that goes on without this node.
 func (c *Core) catchUp() {
 	if c.source != 0 && (c.current != c.goesOn || c.now-c.caughtUp < retryAfter) {
-		if s, ok := c.states[c.source]; ok && s.active {
+		if s, ok := c.states[c.source]; ok && s.active && s.installed == c.goesOn {
 			return
 		}
 	}
@@ -107,7 +107,13 @@ func (c *Core) catchUp() {
 		if layouts := c.states[source].layouts; len(layouts) > 0 {
 			c.theirs = layouts[0]
 		}
-		c.effect(Effect{Kind: CatchUp, To: source, Layouts: c.with(c.states[source].layouts)})
+		var others []ids.NodeID
+		for _, n := range c.Connected() {
+			if s := c.states[n]; n != source && s.active && s.installed == newest {
+				others = append(others, n)
+			}
+		}
+		c.effect(Effect{Kind: CatchUp, To: source, Others: others, Layouts: c.with(c.states[source].layouts)})
 	}
 }
 
@@ -226,4 +232,5 @@ func (c *Core) open() {
 	}
 	c.opened = true
 	c.effect(Effect{Kind: Open, View: c.durable.View})
+	c.admit() // who has caught up with this view through another member
 }
