@@ -124,6 +124,7 @@ func (f *viewFile) save(v views.Durable) error {
 func (f *viewFile) close() error { return f.file.Close() }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 // floorFile holds a moment. It is written in place and not synced: it must survive the end of the process, and
 // after a loss of power nobody remembers what was answered.
 type floorFile struct{ file *os.File }

@@ -260,7 +260,8 @@ func (n *Node) readPiece(q fetchRequest, place fetchPlace, known bool) ([]byte, 
 	}
 	if common != q.after {
 		msg[kind] = replyCut
-		return le.AppendUint64(msg, uint64(common)), nil, nil
+		msg = le.AppendUint64(msg, uint64(common))
+		return msg, nil, nil
 	}
 	return msg, &next, nil
 }

@@ -1,8 +1,10 @@
 package shards
 
 import (
+	"bytes"
 	"encoding/binary"
 	"testing"
+	"time"
 
 	"dfs/ids"
 	"dfs/record"
@@ -57,5 +59,112 @@ func TestLateAnswer(t *testing.T) {
 	}
 	if err := n.onRead(2, append(number[:8:8], data...)); err != nil || string(w.data) != string(data) {
 		t.Fatalf("read %q, %v", w.data, err)
+	}
+}
+
+// askedFabric remembers who was asked for pieces last, and how often anyone was.
+type askedFabric struct {
+	silentFabric
+	peer  ids.NodeID
+	count int
+}
+
+func (f *askedFabric) Send(to ids.NodeID, msg []byte) {
+	if msg[0] == forFetch {
+		f.peer, f.count = to, f.count+1
+	}
+}
+
+// fetcher returns a node that catches up with nodes 2 and 3, of which 2 is asked first.
+func fetcher(t *testing.T) (n *Node, f *askedFabric, now *time.Duration) {
+	t.Helper()
+	f = &askedFabric{}
+	n, now = alone(t, f, 3)
+	n.startFetch([]ids.NodeID{2, 3}, 0, true, [][]ids.NodeID{{1, 2, 3}})
+	return n, f, now
+}
+
+// reply answers the present request with nothing.
+func (n *Node) replyNothing(t *testing.T, from ids.NodeID, kind byte) {
+	t.Helper()
+	le := binary.LittleEndian
+	msg := le.AppendUint16(le.AppendUint64(nil, 0), 0)
+	if err := n.onReply(from, append(le.AppendUint64(msg, uint64(n.orders[0].last)), kind)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// G9: what came is durable before this node says that it has caught up, and it does not say so when it asked long ago.
+func TestCatchesUpAgain(t *testing.T) {
+	n, f, now := fetcher(t)
+	*now += time.Second
+	n.replyNothing(t, 2, replyLast)
+	n.Synced(n.cfg.Log.End(), nil)
+	n.Step()
+	if n.fetching == nil || f.count != 2 {
+		t.Fatalf("after a second of fetching: asked %d times", f.count)
+	}
+	*now += fetchSoon
+	n.replyNothing(t, 2, replyLast)
+	n.fetching.end = n.cfg.Log.End() + 1
+	n.Synced(n.cfg.Log.End(), nil)
+	if n.Step(); n.fetching == nil {
+		t.Fatal("G9: what came is not durable")
+	}
+	n.Synced(n.cfg.Log.End()+1, nil)
+	if n.Step(); n.fetching != nil {
+		t.Error("it does not come to an end")
+	}
+}
+
+// Sources take turns; one that does not answer, or that there is no link to any more, is passed over.
+func TestSourcesTakeTurns(t *testing.T) {
+	n, f, now := fetcher(t)
+	for range fetchTurn {
+		if f.peer != 2 {
+			t.Fatalf("node %d is asked after %d pieces", f.peer, f.count-1)
+		}
+		n.replyNothing(t, 2, replyMore)
+	}
+	if f.peer != 3 {
+		t.Fatal("node 3 is not asked in its turn")
+	}
+	for began := *now; *now <= began+fetchPatience; n.Step() {
+		*now += n.cfg.Heartbeat
+	}
+	if f.peer != 2 {
+		t.Error("node 3 is waited for")
+	}
+	n.replyNothing(t, 3, replyLast) // too late
+	if n.fetching.came {
+		t.Error("a reply of one that was given up is taken")
+	}
+	if n.lostFetchSource(2); f.peer != 3 {
+		t.Error("node 2 is waited for, to which there is no link")
+	}
+	n.lostFetchSource(3)
+	if len(n.fetching.sources) != 1 {
+		t.Error("there is no source left; that is for the membership to say")
+	}
+}
+
+// Who asks for records gets the data of the shards that it wants, of others the heads.
+func TestSourceSendsWhatIsWanted(t *testing.T) {
+	n, _ := alone(t, &askedFabric{}, 3)
+	var recs []record.Record
+	for sub := range ids.Subgroup(2) {
+		h := record.Header{Kind: record.Op, Subgroup: sub, Version: ids.MakeVersion(1, uint64(sub)+1), Timestamp: 5, Origin: 2, Incarnation: 1, Counter: uint64(sub) + 1}
+		recs = append(recs, record.Build(make([]byte, record.Size(2, 9)), h, []byte("op"), []byte("some data")))
+	}
+	if _, err := n.cfg.Log.Append(recs); err != nil {
+		t.Fatal(err)
+	}
+	msg, next, err := n.readPiece(fetchRequest{peer: 2, wants: []byte{1}}, fetchPlace{}, false)
+	if err != nil || next.after != ids.MakeVersion(1, 2) {
+		t.Fatalf("%+v, %v", next, err)
+	}
+	got, err := fetched(msg[firstByte+replyHead:], 0)
+	if err != nil || len(got) != 2 || !bytes.Equal(got[0].Data(), recs[0].Data()) || !got[1].Hollow() {
+		t.Errorf("got %d records, %v", len(got), err)
 	}
 }

@@ -183,3 +183,43 @@ func TestPromise(t *testing.T) {
 		t.Errorf("V4: a lower ballot than the promised one has %d effects", len(got))
 	}
 }
+
+// A node that has caught up enters when the last member has a link to it, whoever says so last; and when the view opens.
+func TestEntersWithTheLastLink(t *testing.T) {
+	all := []ids.NodeID{1, 2, 3}
+	outsider := state{member: Member{Node: 3, Incarnation: 1}, attempt: 1, current: 5, links: all}
+	for what, say := range map[string]func(c *Core){
+		"the member is last":   func(c *Core) { c.onState(3, outsider); c.onState(2, member(2, all)) },
+		"the outsider is last": func(c *Core) { c.onState(2, member(2, all)); c.onState(3, outsider) },
+		"the view opens then": func(c *Core) {
+			c.opened = false
+			c.onState(2, member(2, all))
+			c.onState(3, outsider)
+			for _, m := range c.durable.View.Members {
+				c.installed[m.Node] = message{kind: installedMsg, view: 5, instance: 1}
+			}
+			c.open()
+		},
+	} {
+		c := New(Config{Self: Member{Node: 1, Incarnation: 1}, Durable: Durable{View: View{
+			ID: 5, Members: []Member{{1, 1}, {2, 1}}, Nodes: []Peer{{Node: 1}, {Node: 2}, {Node: 3}},
+		}}})
+		c.phase, c.opened, c.spent = active, true, []uint64{0, 0}
+		c.up[2], c.up[3] = true, true
+		c.tell()
+		c.onState(2, member(2, []ids.NodeID{1, 2}))
+		c.onState(3, outsider)
+		if c.phase != active {
+			t.Fatalf("%s: the view ends for a node that a member cannot reach", what)
+		}
+		delete(c.states, 3)
+		if say(c); c.phase == active {
+			t.Errorf("%s: node 3 is not taken in", what)
+		}
+	}
+}
+
+// member is the state of a member of view 5.
+func member(node ids.NodeID, links []ids.NodeID) state {
+	return state{member: Member{Node: node, Incarnation: 1}, attempt: 1, installed: 5, active: true, links: links}
+}
