@@ -63,6 +63,8 @@
 //	U10  a lock that was given to a program is freed when POSIX says so, at the latest when the handle that it was asked
 //	     for through is closed, and when the node starts anew; nobody else has what it excludes until then.
 //	U11  the kernel never finds by one number a directory at another place than where it has it.
+//	U12  a file handle of a live inode leads to it as long as it has a name, at every node and after every restart, and
+//	     never to another.
 //
 // Locks: nodeTable.mu, handleTable.mu, handle.mu, writes.mu, dirStream.mu, loop.mu, lockers.mu and those of lockTable,
 // asking, reaper, forgetter, moments and limiter. dirStream.mu is held while the Store is asked and may be held around

@@ -23,6 +23,7 @@ import (
 type fake struct {
 	index  *index.Index
 	shards int
+	life   uint32 // of the node, before this one
 
 	mu       sync.Mutex
 	changed  *sync.Cond
@@ -303,7 +304,7 @@ func (s *fake) OnApply(fn func(sub ids.Subgroup, origin ids.NodeID, op []byte)) 
 }
 
 func (s *fake) Self() ids.NodeID      { return fakeSelf }
-func (s *fake) Incarnation() uint32   { return 1 }
+func (s *fake) Incarnation() uint32   { return 1 + s.life }
 func (s *fake) Members() []ids.NodeID { return []ids.NodeID{fakeSelf} }
 func (s *fake) DataShards() int       { return s.shards }
 func (s *fake) Space() Space {

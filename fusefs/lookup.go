@@ -22,12 +22,18 @@ func (f *filesystem) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name strin
 }
 
 func (f *filesystem) lookup(cancel <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) error {
+	ctx := f.caller(cancel, h)
+	defer ctx.end()
+	switch name {
+	case ".":
+		return f.lookupSelf(ctx, h.NodeId, out)
+	case "..":
+		return f.lookupParent(ctx, h.NodeId, out)
+	}
 	parent, err := f.node(h.NodeId)
 	if err != nil {
 		return err
 	}
-	ctx := f.caller(cancel, h)
-	defer ctx.end()
 	switch parent.sort {
 	case sortPast:
 		return f.lookupPast(ctx, parent, name, out)
@@ -93,6 +99,11 @@ func (f *filesystem) entryOf(ctx context.Context, ino ids.Ino, inode *namespace.
 	} else {
 		n = f.nodes.ref(nodeKey{ino: ino})
 	}
+	return f.referred(ctx, n, inode, out)
+}
+
+// referred fills the reply for a live node to which the kernel got a reference.
+func (f *filesystem) referred(ctx context.Context, n *node, inode *namespace.Inode, out *fuse.EntryOut) error {
 	if err := f.fillAttr(ctx, n, inode, &out.Attr, false); err != nil {
 		f.nodes.forget(uint64(n.id), 1)
 		return err
@@ -108,7 +119,7 @@ func (f *filesystem) pastEntry(ctx context.Context, key nodeKey, out *fuse.Entry
 		f.nodes.forget(uint64(n.id), 1)
 		return err
 	}
-	out.NodeId = uint64(n.id)
+	out.NodeId, out.Generation = uint64(n.id), f.generation()
 	if n.sort == sortPast {
 		out.SetEntryTimeout(pastValid)
 		out.SetAttrTimeout(pastValid)

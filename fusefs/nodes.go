@@ -8,11 +8,24 @@ import (
 	"dfs/ids"
 )
 
-// nodeID is the number by which the kernel speaks of an inode. That of a live inode is its ids.Ino, unless it is a
-// directory that was moved (spot); all others have the top bit set and are given out by nodeTable.
+// nodeID is the number by which the kernel speaks of an inode. That of a live inode is its ids.Ino; a directory that was
+// moved (spot) has a number in the bits above that. So a live inode is found by a number that the kernel had from an
+// earlier life of the node, or from another node: file handles are such numbers (U12). All others have the top bit
+// set and are given out by nodeTable.
 type nodeID uint64
 
-const pastBit = 1 << 63
+const (
+	pastBit = 1 << 63
+	inoBits = 48 // of an inode number that file handles can have
+)
+
+// liveIno returns the inode of the number of a live node, or 0.
+func (id nodeID) liveIno() ids.Ino {
+	if id&pastBit != 0 {
+		return 0
+	}
+	return ids.Ino(id & (1<<inoBits - 1))
+}
 
 // nodeSort tells the kinds of node apart.
 type nodeSort uint8
@@ -130,14 +143,43 @@ func (t *nodeTable) refDir(ino ids.Ino, at spot) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := t.live[ino]
-	if n != nil && n.spot != at && ino != ids.RootIno {
-		t.older[ino] = append(t.older[ino], n)
-		t.other[n.id] = n
-		n = nil
-	}
-	if n == nil {
+	switch {
+	case ino == ids.RootIno:
+	case n != nil && n.spot == spot{}:
+		n.spot = at
+	case n == nil || n.spot != at:
+		t.retire(n)
 		n = t.add(nodeKey{ino: ino})
 		n.spot = at
+	}
+	n.lookups++
+	return n
+}
+
+// retire makes room for another node of a live inode.
+func (t *nodeTable) retire(n *node) {
+	if n != nil {
+		t.older[n.ino] = append(t.older[n.ino], n)
+		t.other[n.id] = n
+	}
+}
+
+// refID returns what has a number, if it is known or a live inode, with one more reference by the kernel.
+func (t *nodeTable) refID(id uint64) *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.byID(id)
+	if n == nil {
+		ino := nodeID(id).liveIno()
+		if ino == 0 {
+			return nil
+		}
+		t.retire(t.live[ino])
+		n = &node{nodeKey: nodeKey{ino: ino}, id: nodeID(id)}
+		t.live[ino] = n
+		if uint64(ino) != id {
+			t.other[n.id] = n
+		}
 	}
 	n.lookups++
 	return n
@@ -186,14 +228,18 @@ func (t *nodeTable) add(key nodeKey) *node {
 	n := &node{nodeKey: key}
 	if key.sort == sortLive {
 		t.live[key.ino] = n
-		if n.id = nodeID(key.ino); t.other[n.id] == nil {
+		n.id = nodeID(key.ino)
+		for t.other[n.id] != nil {
+			n.id += 1 << inoBits
+		}
+		if n.id == nodeID(key.ino) {
 			return n
 		}
 	} else {
 		t.byKey[key] = n
+		n.id = t.next
+		t.next++
 	}
-	n.id = t.next
-	t.next++
 	t.other[n.id] = n
 	return n
 }

@@ -176,11 +176,13 @@ func TestMovedDirectories(t *testing.T) {
 	}
 	forget := func(id, count uint64) { w.call(opForget, id, binary.NativeEndian.AppendUint64(nil, count)) }
 	forget(second, 10)
-	if third := lookup("f"); third == first || w.f.nodes.find(first) == nil {
+	third := lookup("f")
+	if third == first || w.f.nodes.find(first) == nil {
 		t.Errorf("U5: the number %d is given out twice", third)
 	}
 	forget(first, 10)
-	if w.f.nodes.find(first) != nil || w.f.nodes.find(second) != nil {
+	forget(third, 10)
+	if w.f.nodes.find(first) != nil || w.f.nodes.find(second) != nil || w.f.nodes.find(third) != nil {
 		t.Error("U5: a node without references is still there")
 	}
 }

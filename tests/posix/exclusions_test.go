@@ -7,7 +7,7 @@ import (
 )
 
 // exclusions is how many there are. Only ever lower it.
-const exclusions = 17
+const exclusions = 16
 
 // PX3: what is excluded has a reason, and the list does not grow.
 func TestExclusionsOnlyShrink(t *testing.T) {

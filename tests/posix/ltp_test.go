@@ -18,7 +18,7 @@ var ltp = flag.String("ltp", "", "directory where LTP is installed")
 var fsCalls = regexp.MustCompile(`^(access|chdir|chmod|chown|chroot|copy_file_range|creat|dup|execve|fallocate|fchdir|fchmod|fchmodat|` +
 	`fchown|fchownat|fcntl|fdatasync|fgetxattr|flistxattr|flock|fremovexattr|fsetxattr|fstat|fstatfs|fstatat|fsync|ftruncate|getcwd|getdents|` +
 	`getxattr|lchown|lgetxattr|link|linkat|listxattr|llistxattr|llseek|lremovexattr|lseek|lstat|mkdir|mkdirat|mknod|mknodat|mmap|` +
-	`msync|open|openat|posix_fadvise|pread|preadv|pwrite|pwritev|read|readdir|readahead|readlink|readlinkat|readv|removexattr|rename|` +
+	`msync|name_to_handle_at|open|openat|open_by_handle_at|posix_fadvise|pread|preadv|pwrite|pwritev|read|readdir|readahead|readlink|readlinkat|readv|removexattr|rename|` +
 	`renameat|rmdir|sendfile|setxattr|stat|statfs|statvfs|statx|symlink|symlinkat|sync_file_range|truncate|umask|unlink|unlinkat|` +
 	`utime|utimes|utimensat|write|writev)[0-9]+[A-Z]?(_64)?$`)
 
