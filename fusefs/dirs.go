@@ -277,7 +277,7 @@ func (f *filesystem) StatFs(cancel <-chan struct{}, h *fuse.InHeader, out *fuse.
 	*out = fuse.StatfsOut{
 		Bsize: block, Frsize: block, NameLen: namespace.MaxName,
 		Blocks: space.TotalBytes / block, Bfree: space.FreeBytes / block, Bavail: space.FreeBytes / block,
-		Files: space.Files + space.FreeFiles, Ffree: space.FreeFiles,
+		Files: space.Files, Ffree: space.FreeFiles,
 	}
 	return fuse.OK
 }

@@ -308,5 +308,5 @@ func (s *fake) Incarnation() uint32   { return 1 + s.life }
 func (s *fake) Members() []ids.NodeID { return []ids.NodeID{fakeSelf} }
 func (s *fake) DataShards() int       { return s.shards }
 func (s *fake) Space() Space {
-	return Space{TotalBytes: 1 << 40, FreeBytes: 1 << 39, Files: 1000, FreeFiles: 1 << 30}
+	return Space{TotalBytes: 1 << 40, FreeBytes: 1 << 39, Files: 1000 + 1<<30, FreeFiles: 1 << 30}
 }

@@ -227,7 +227,7 @@ func TestStatFS(t *testing.T) {
 	m := mount(t)
 	var st unix.Statfs_t
 	must(t, unix.Statfs(m.dir, &st))
-	if s := m.store.Space(); st.Blocks*uint64(st.Bsize) != s.TotalBytes || st.Bavail*uint64(st.Bsize) != s.FreeBytes || st.Namelen != 255 || st.Ffree != s.FreeFiles {
+	if s := m.store.Space(); st.Blocks*uint64(st.Bsize) != s.TotalBytes || st.Bavail*uint64(st.Bsize) != s.FreeBytes || st.Namelen != 255 || st.Ffree != s.FreeFiles || st.Files != s.Files {
 		t.Errorf("%+v, want %+v", st, s)
 	}
 	mnt, ok := mountpoint.At(m.dir)

@@ -65,7 +65,7 @@ type Result struct {
 	Version   ids.Version
 }
 
-// Space is what statfs(2) shows.
+// Space is what statfs(2) shows: how much there is in all, and how much of that is free.
 type Space struct {
 	TotalBytes, FreeBytes uint64
 	Files, FreeFiles      uint64

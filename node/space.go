@@ -37,7 +37,7 @@ func (s *space) look() error {
 	if err := unix.Statfs(s.dir, &st); err != nil {
 		return errs.Wrap(errs.IO, err, "look at the disk of %s", s.dir)
 	}
-	s.total.Store(st.Blocks * uint64(st.Bsize))
+	s.total.Store((st.Blocks - st.Bfree + st.Bavail) * uint64(st.Bsize)) // what only root may use is neither used nor free
 	s.free.Store(int64(min(st.Bavail*uint64(st.Bsize), math.MaxInt64)))
 	return nil
 }
