@@ -13,6 +13,8 @@ import (
 
 var (
 	stepsFlag   = flag.Int("steps", 20_000, "calls that random programs make at three mounts")
+	firstFlag   = flag.Uint64("first", 0, "the seed of the first random program")
+	crashFlag   = flag.Bool("crash", false, "kill the nodes beyond the third meanwhile, one at a time, and start them again")
 	seedFlag    = flag.Int64("seed", -1, "run only the random program of this seed")
 	programFlag = flag.String("program", "", "run only the program in this file")
 )
@@ -123,9 +125,38 @@ func TestRandomPrograms(t *testing.T) {
 		r.check(model.Random(uint64(*seedFlag), programLength), fmt.Sprintf("-seed %d", *seedFlag))
 		return
 	}
-	for seed := range uint64(*stepsFlag / programLength) {
-		r.check(model.Random(seed, programLength), fmt.Sprintf("-seed %d", seed))
+	if *crashFlag {
+		defer crashes(t)()
 	}
+	for seed := range uint64(*stepsFlag / programLength) {
+		r.check(model.Random(*firstFlag+seed, programLength), fmt.Sprintf("-seed %d", *firstFlag+seed))
+	}
+}
+
+// crashes kills and restarts in turns the nodes that programs do not use, until the function that it returns is called. So the
+// data that they keep is elsewhere or lags behind, and views change under the calls.
+func crashes(t *testing.T) (end func()) {
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		dir := filepath.Join(cluster.dir, "c")
+		for count := 0; ; count++ {
+			node := fmt.Sprint(mounts + 1 + count%(*nodesFlag-mounts))
+			for _, what := range []string{"kill", "restart"} {
+				if err := cluster.dfs("dev", what, dir, node); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+			select {
+			case <-ended:
+				t.Logf("%d crashes", count+1)
+				return
+			default:
+			}
+		}
+	}()
+	return func() { close(ended); <-done }
 }
 
 // Programs that failed once.

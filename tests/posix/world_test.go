@@ -2,6 +2,7 @@ package posix
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -48,6 +49,12 @@ var cluster theCluster
 
 const mounts = 3
 
+// A cluster may also have nodes at which nothing is done, and that keep what the first three do not.
+var (
+	nodesFlag    = flag.Int("nodes", mounts, "nodes of the cluster; the tests use three of them")
+	replicasFlag = flag.Int("replicas", 3, "how many of them keep the data of a file")
+)
+
 // mount returns the mount of a node, from 0.
 func (c *theCluster) mount(node int) string {
 	return filepath.Join(c.dir, "c", fmt.Sprint("mnt", node+1))
@@ -80,7 +87,7 @@ func (c *theCluster) begin() error {
 	if err := c.startGuard(); err != nil {
 		return err
 	}
-	return c.dfs("dev", "start", filepath.Join(dir, "c"))
+	return c.dfs("dev", "start", filepath.Join(dir, "c"), "--nodes", fmt.Sprint(*nodesFlag), "--replicas", fmt.Sprint(*replicasFlag))
 }
 
 // guardVariable makes a process of this binary the guard of a cluster.
