@@ -140,3 +140,105 @@ func TestBuild(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// sources makes a C project: a program of many modules, of which each includes the header of the one before, and a Makefile that
+// knows which.
+func (w *world) sources(modules int) {
+	w.Helper()
+	objects, files := "objects =", map[string]string{}
+	for m := range modules {
+		include, more := "", "0"
+		if m > 0 {
+			include, more = fmt.Sprintf("#include \"m%d.h\"\n", m-1), fmt.Sprintf("f%d()", m-1)
+		}
+		objects += fmt.Sprintf(" m%d.o", m)
+		files[fmt.Sprintf("m%d.h", m)] = fmt.Sprintf("#define STEP%d 1\nint f%[1]d(void);\n", m)
+		files[fmt.Sprintf("m%d.c", m)] = fmt.Sprintf("#include \"m%d.h\"\n%sint f%[1]d(void) { return STEP%[1]d + %[3]s; }\n", m, include, more)
+	}
+	files[fmt.Sprintf("m%d.c", modules-1)] += fmt.Sprintf("#include <stdio.h>\nint main(void) { printf(\"%%d\\n\", f%d()); return 0; }\n", modules-1)
+	files["Makefile"] = objects + `
+program: $(objects)
+	cc -o $@.new $(objects)
+	mv $@.new $@
+%.o: %.c
+	cc -O1 -MMD -MP -c -o $@ $<
+-include $(objects:.o=.d)
+clean:
+	rm -f program *.o *.d
+.PHONY: clean
+`
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(cluster.mount(0), w.dir, name), []byte(text), 0o644); err != nil {
+			w.Fatal(err)
+		}
+	}
+}
+
+// make in a C project goes by the times of files: what was built at one mount is up to date at another, and what is changed at
+// one is built again at the other, no more and no less.
+func TestMake(t *testing.T) {
+	need(t, "make", "cc")
+	w := newWorld(t, true)
+	const modules = 12
+	w.sources(modules)
+	compiled := func(node int) int { return strings.Count(w.shell(node, "make -j2"), " -c ") }
+	if n := compiled(0); n != modules {
+		t.Errorf("%d of %d modules were compiled at first", n, modules)
+	}
+	for n := range mounts {
+		if out := w.shell(n, "make; ./program"); !strings.Contains(out, "up to date") || !strings.HasSuffix(out, fmt.Sprintf("\n%d\n", modules)) {
+			t.Errorf("mount %d: what is built is not up to date: %s", n+1, out)
+		}
+	}
+	for round := range 6 {
+		at, then := round%mounts, (round+1)%mounts
+		m := round % (modules - 1)
+		w.shell(at, fmt.Sprintf("sed -i 's/STEP%d .*/STEP%[1]d %d/' m%[1]d.h", m, 100+round))
+		if n := compiled(then); n != 2 { // the module, and the one that includes its header
+			t.Errorf("round %d: %d modules were compiled, want 2", round, n)
+		}
+	}
+	want := modules - 6 + 600 + 15
+	for n := range mounts {
+		if out := w.shell(n, "make -q && ./program"); out != fmt.Sprintln(want) {
+			t.Errorf("mount %d: the program says %q, want %d", n+1, out, want)
+		}
+	}
+	w.shell(2, "make clean")
+	if out := w.shell(1, "ls"); strings.Contains(out, ".o") || strings.Contains(out, "program") {
+		t.Errorf("after make clean: %s", out)
+	}
+}
+
+// Clones of a repository, each at another mount, push to it at once: git's locks and renames let one through at a time, and the
+// others fetch, rebase and try again.
+func TestGitPushes(t *testing.T) {
+	need(t, "git")
+	w := newWorld(t, true)
+	const each = 4
+	git := `export GIT_CONFIG_COUNT=3 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0=x GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=x@x GIT_CONFIG_KEY_2=init.defaultBranch GIT_CONFIG_VALUE_2=main
+`
+	w.shell(0, git+"git init -q --bare all.git; git clone -q all.git first 2>/dev/null; cd first; git commit -q --allow-empty -m first; git push -q origin HEAD")
+	var all sync.WaitGroup
+	for n := range mounts {
+		all.Go(func() {
+			script := git + fmt.Sprintf("git clone -q all.git clone%d; cd clone%[1]d\n", n)
+			for i := range each {
+				script += fmt.Sprintf(`echo %d > file-%d-%[1]d; git add .; git commit -qm "%[2]d %[1]d"
+until git push -q origin HEAD 2>/dev/null; do git fetch -q; git rebase -q origin/main; done
+`, i, n)
+			}
+			dir := filepath.Join(cluster.mount(n), w.dir)
+			if out, _, err := command(dir, 3*time.Minute, nil, "sh", "-ec", script); err != nil {
+				t.Errorf("mount %d: %v\n%s", n+1, err, out)
+			}
+		})
+	}
+	all.Wait()
+	for n := range mounts {
+		out := w.shell(n, git+fmt.Sprintf("git -C all.git fsck --strict 2>&1; git -C all.git rev-list --count main; git clone -q all.git last%d; ls last%[1]d | wc -l", n))
+		if want := fmt.Sprintf("%d\n%d\n", 1+mounts*each, mounts*each); !strings.HasSuffix(out, want) || strings.Contains(out, "error") || strings.Contains(out, "missing") {
+			t.Errorf("mount %d: %s, want %s", n+1, out, want)
+		}
+	}
+}
