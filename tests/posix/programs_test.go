@@ -242,3 +242,52 @@ until git push -q origin HEAD 2>/dev/null; do git fetch -q; git rebase -q origin
 		}
 	}
 }
+
+// find and du see the same tree at every mount; cp --reflink=auto copies within it.
+func TestFindAndDu(t *testing.T) {
+	w := newWorld(t, true)
+	w.shell(0, "mkdir -p src/d/empty; for i in 1 2 3; do head -c 40000 /dev/zero | tr '\\0' $i > src/d/f$i; done; ln src/d/f1 src/hard; truncate -s 50M src/sparse")
+	w.shell(1, "cp -a --reflink=auto src/d/f2 src/copy; chmod 600 src/copy; touch -d '1 hour ago' src/d/f3; ln -s d src/link")
+	for n := range mounts {
+		for script, want := range map[string]string{
+			"find src -samefile src/hard | sort":      "src/d/f1\nsrc/hard\n",
+			"find src -type d -empty":                 "src/d/empty\n",
+			"find src -type f -mmin +30":              "src/d/f3\n",
+			"find src -perm 600":                      "src/copy\n",
+			"find -L src -name f2 | sort":             "src/d/f2\nsrc/link/f2\n",
+			"find src -type f -links 1 -size -1k":     "",
+			"cmp src/copy src/d/f2; wc -c < src/copy": "40000\n",
+		} {
+			if got := w.shell(n, script); got != want {
+				t.Errorf("mount %d: %s: %q, want %q", n+1, script, got, want)
+			}
+		}
+		var used, apparent int
+		if _, err := fmt.Sscan(w.shell(n, "du -s --block-size=1 src; du -s --apparent-size --block-size=1 src"), &used, new(string), &apparent); err != nil {
+			t.Fatal(err)
+		}
+		// Four files of 40,000 bytes, one of which has two names, the hole, and what directories are said to have.
+		if used < 4*40000 || used > 4*40000+8*8192 || apparent < 50<<20 {
+			t.Errorf("mount %d: du says that %d bytes are used, and %d apparent", n+1, used, apparent)
+		}
+	}
+}
+
+// vim keeps a swap file while it edits, by which a vim at another mount knows that somebody does, and writes by renaming.
+func TestVim(t *testing.T) {
+	need(t, "vim")
+	w := newWorld(t, true)
+	w.shell(0, "echo one > text; ls -i text > before")
+	vim := "vim -es -u NONE -N "
+	w.shell(1, vim+`-c 'set backup backupskip= backupcopy=no' -c 's/one/two/' -c 'wq' text`)
+	for n := range mounts {
+		if got := w.shell(n, "cat text text~; ls -A; ls -i text~ | tr -d '~' | cmp - before"); got != "two\none\nbefore\ntext\ntext~\n" {
+			t.Errorf("mount %d: after an edit: %q", n+1, got)
+		}
+	}
+	script := fmt.Sprintf("-c 'set directory=.' -c 'edit text' -c 's/two/three/' -c 'preserve' -c '!ls -A %s/%s | grep swp > %[1]s/%[2]s/seen' -c 'wq'", cluster.mount(2), w.dir)
+	w.shell(0, vim+script)
+	if got := w.shell(1, "cat seen text; ls -A | grep swp || true"); got != ".text.swp\nthree\n" {
+		t.Errorf("while it is edited another mount shows, and in the end there is: %q", got)
+	}
+}
