@@ -86,7 +86,7 @@ func finishCut(dir nvm.Dir) error {
 			return err
 		}
 	}
-	return errors.Join(dir.Remove(cutName), dir.Sync())
+	return dir.Remove(cutName) // if it comes back, the same is done again; Open makes it durable before it appends
 }
 
 func cutAt(dir nvm.Dir, at LSN, size int64) error {

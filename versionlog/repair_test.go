@@ -2,6 +2,7 @@ package versionlog
 
 import (
 	"errors"
+	"math/rand/v2"
 	"testing"
 
 	"dfs/errs"
@@ -25,7 +26,7 @@ func TestRepair(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.WriteAt(int64(lsn)+int64(good.DataOffset())+5000, []byte{1, 2, 3}); err != nil {
+	if err := errors.Join(f.WriteAt(int64(lsn)+int64(good.DataOffset())+5000, []byte{1, 2, 3}), f.Persist()); err != nil {
 		t.Fatal(err)
 	}
 	p := make([]byte, 9000)
@@ -52,5 +53,15 @@ func TestRepair(t *testing.T) {
 	}
 	if err := l.ReadData(lsn, 0, p); err != nil {
 		t.Fatalf("after the repair: %v", err)
+	}
+	for seed := range uint64(8) { // what was repaired is durable
+		l, err := Open(Config{Dir: dir.Crash(rand.New(rand.NewPCG(seed, 1))), SegmentSize: MinSegmentSize})
+		if err != nil {
+			t.Fatalf("L5: after the repair and a crash: %v", err)
+		}
+		if err := l.ReadData(lsn, 0, p); err != nil {
+			t.Fatalf("L5: after the repair and a crash: %v", err)
+		}
+		_ = l.Close()
 	}
 }

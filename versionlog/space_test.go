@@ -2,6 +2,7 @@ package versionlog
 
 import (
 	"errors"
+	"math/rand/v2"
 	"testing"
 
 	"dfs/errs"
@@ -98,6 +99,37 @@ func TestWriteFindsNoSpace(t *testing.T) {
 			if n := checkPrefix(t, open(t, crashed), sizes); n != 2 {
 				t.Fatalf("L3: %d records", n)
 			}
+		}
+	}
+}
+
+// L3: what a failed append wrote into the next segment does not come back when another one has taken its place.
+func TestNextSegmentFindsNoSpace(t *testing.T) {
+	d := nvm.NewStrict()
+	l := open(t, d)
+	sizes := []int{0, testSize - 2000, 100, 100, 1600}
+	for i := 1; i <= 2; i++ { // the second sync makes the name of the spare durable
+		l.mustAppend(t, rec(i, sizes[i]))
+		l.mustSync(t)
+	}
+	writes := 0
+	d.SetHook(func(op nvm.Op) (int, error) {
+		if op.Verb != nvm.Write {
+			return 0, nil
+		}
+		if writes++; writes == 1 {
+			return 0, nil
+		}
+		return op.Len, errs.New(errs.NoSpace, "disk full")
+	})
+	if _, err := l.Append([]record.Record{rec(3, 100), rec(4, 1900)}); !errors.Is(err, errs.NoSpace) || writes != 2 {
+		t.Fatalf("%d writes, %v", writes, err)
+	}
+	d.SetHook(nil)
+	l.mustAppend(t, rec(3, sizes[3]), rec(4, sizes[4]))
+	for seed := range uint64(200) {
+		if n := checkPrefix(t, open(t, d.Crash(rand.New(rand.NewPCG(seed, 3)))), sizes); n < 2 {
+			t.Fatalf("L1: %d records", n)
 		}
 	}
 }
