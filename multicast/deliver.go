@@ -25,12 +25,12 @@ func (g *Group) deliverStable(s *sst.Snapshot) {
 			}
 		}
 	}
-	g.deliver(known, g.cfg.MaxBatchBytes)
+	g.deliver(known, g.cfg.MaxBatch, g.cfg.MaxBatchBytes)
 }
 
 // deliver delivers messages in the order of their positions (M2) while they lie below known and below
 // stable of their sender. Whole runs of nulls are passed at once: only messages are looked at (M6).
-func (g *Group) deliver(known uint64, maxBytes int) {
+func (g *Group) deliver(known uint64, maxMessages, maxBytes int) {
 	n := uint64(len(g.members))
 	for i := range g.members {
 		g.members[i].findHead(n, uint64(i))
@@ -49,7 +49,8 @@ func (g *Group) deliver(known uint64, maxBytes int) {
 			return
 		}
 		e := m.q.at(m.q.next)
-		if bytes += int(e.size); bytes > maxBytes && bytes > int(e.size) {
+		bytes += int(e.size)
+		if len(g.effects.Deliveries) >= maxMessages || bytes > maxBytes && bytes > int(e.size) {
 			g.effects.More = true
 			return
 		}

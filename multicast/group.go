@@ -60,12 +60,14 @@ type Config struct {
 	After   hlc.Timestamp // all timestamps of this view are later than this; the same at every member
 
 	MaxInFlight   int           // own messages reserved and not yet logged everywhere, the same at all; 0 means 65536
+	MaxBatch      int           // messages delivered in a step; 0 means 512
 	MaxBatchBytes int           // bytes of records delivered in a step; 0 means 8 MiB
 	MaxAhead      hlc.Timestamp // how far beyond the clock a peer's time may lie; 0 means 10 seconds
 }
 
 const (
 	defaultInFlight   = 1 << 16
+	defaultBatch      = 512 // applied in some ten milliseconds, well within a heartbeat even where others want the processor
 	defaultBatchBytes = 8 << 20
 	defaultAhead      = hlc.Timestamp(10e9)
 	minRing           = 1 << 12
@@ -80,6 +82,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxInFlight == 0 {
 		c.MaxInFlight = defaultInFlight
+	}
+	if c.MaxBatch == 0 {
+		c.MaxBatch = defaultBatch
 	}
 	if c.MaxBatchBytes == 0 {
 		c.MaxBatchBytes = defaultBatchBytes
@@ -213,9 +218,9 @@ func (c Config) validate() error {
 			wrong("Rings[%d] has %d bytes; all must have the same power of two from %d to %d", i, n, minRing, maxRing)
 		}
 	}
-	if c.MaxInFlight < 0 || c.MaxBatchBytes < 0 || c.MaxAhead < 0 || c.After < 0 {
-		wrong("MaxInFlight %d, MaxBatchBytes %d, MaxAhead %d and After %d must not be negative",
-			c.MaxInFlight, c.MaxBatchBytes, c.MaxAhead, c.After)
+	if c.MaxInFlight < 0 || c.MaxBatch < 0 || c.MaxBatchBytes < 0 || c.MaxAhead < 0 || c.After < 0 {
+		wrong("MaxInFlight %d, MaxBatch %d, MaxBatchBytes %d, MaxAhead %d and After %d must not be negative",
+			c.MaxInFlight, c.MaxBatch, c.MaxBatchBytes, c.MaxAhead, c.After)
 	}
 	if bad != nil {
 		return errs.New(errs.Invalid, "multicast: %s", strings.Join(bad, "; "))

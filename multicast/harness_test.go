@@ -72,7 +72,7 @@ type world struct {
 	order  []event        // of this view
 	last   map[int]uint64 // by origin: the last message delivered, over all views
 	latest hlc.Timestamp  // timestamp of the last delivery, over all views
-	limits Config         // MaxInFlight, MaxBatchBytes
+	limits Config         // MaxInFlight, MaxBatch, MaxBatchBytes
 	ring   int
 	spare  int // members of the view that are not in the group
 }
@@ -116,7 +116,7 @@ func (w *world) install() {
 		}
 		g, err := New(Config{
 			Table: a.table, Group: 1, View: w.view, Members: ranks, Rings: a.rings, Clock: a.clock, After: after,
-			MaxInFlight: w.limits.MaxInFlight, MaxBatchBytes: w.limits.MaxBatchBytes,
+			MaxInFlight: w.limits.MaxInFlight, MaxBatch: w.limits.MaxBatch, MaxBatchBytes: w.limits.MaxBatchBytes,
 		})
 		if err != nil {
 			w.t.Fatal(err)

@@ -37,7 +37,10 @@ func runSeed(t *testing.T, seed uint64) {
 	n := 1 + rng.IntN(7)
 	w := newWorld(t, rng, n, 1<<(12+rng.IntN(4)))
 	w.spare = rng.IntN(2)
-	w.limits = Config{MaxInFlight: []int{0, 1, 3, 20}[rng.IntN(4)], MaxBatchBytes: []int{0, 1, 5000}[rng.IntN(3)]}
+	w.limits = Config{
+		MaxInFlight: []int{0, 1, 3, 20}[rng.IntN(4)], MaxBatch: []int{0, 1, 7}[rng.IntN(3)],
+		MaxBatchBytes: []int{0, 1, 5000}[rng.IntN(3)],
+	}
 	unsent := map[int][]record.Record{}
 	for views := 1 + rng.IntN(3); ; views-- {
 		w.install()

@@ -58,6 +58,7 @@ func newPlay(t *testing.T, d *datadriven.TestData) *play {
 	p := &play{world: newWorld(t, rand.New(rand.NewPCG(1, 1)), n, ring), reserved: map[string]Reservation{}, pushed: map[int][]uint64{}}
 	d.MaybeScanArgs(t, "inflight", &p.limits.MaxInFlight)
 	d.MaybeScanArgs(t, "batch", &p.limits.MaxBatchBytes)
+	d.MaybeScanArgs(t, "messages", &p.limits.MaxBatch)
 	p.now = 1000
 	p.install()
 	return p

@@ -58,7 +58,7 @@ func (g *Group) Trim(trim []uint64) ([]Delivery, error) {
 			known = min(known, m.received*n+uint64(i)) // the first that is not here
 		}
 	}
-	g.deliver(known, math.MaxInt)
+	g.deliver(known, math.MaxInt, math.MaxInt)
 	return g.effects.Deliveries, nil
 }
 

@@ -31,6 +31,10 @@ const (
 // retryFull is how often a full log is tried again.
 const retryFull = hlc.Timestamp(50 * time.Millisecond)
 
+// applyAtOnce is how many records are applied between two signs of life. A step delivers no more (multicast.Config); the
+// end of a view may bring whole rings of small ones, which take seconds where others want the processor too.
+const applyAtOnce = 512
+
 // deliver logs and applies messages and then gives up their place in the rings. If the log has no
 // room, they wait, and everyone with them: nothing is half-applied.
 func (n *Node) deliver(o *order, ds []multicast.Delivery) {
@@ -43,28 +47,33 @@ func (n *Node) deliver(o *order, ds []multicast.Delivery) {
 		}
 		o.stalled = nil
 	}
-	if len(ds) == 0 {
-		return
-	}
-	recs := make([]record.Record, len(ds))
-	for i := range ds {
-		recs[i] = n.stored(&n.view.homes, ds[i].Record)
-	}
-	if err := n.ingest(o, recs); err != nil {
-		if errs.KindOf(err) == errs.NoSpace {
-			if !full {
-				n.log.Error("the log is full: free space on the disk of the data directory", "err", err)
+	for len(ds) > 0 {
+		some := ds[:min(len(ds), applyAtOnce)]
+		recs := make([]record.Record, len(some))
+		for i := range some {
+			recs[i] = n.stored(&n.view.homes, some[i].Record)
+		}
+		if err := n.ingest(o, recs); err != nil {
+			if errs.KindOf(err) == errs.NoSpace {
+				if !full {
+					n.log.Error("the log is full: free space on the disk of the data directory", "err", err)
+				}
+				o.stalled, o.stalledAt = append([]multicast.Delivery(nil), ds...), n.cfg.Physical()
+				return
 			}
-			o.stalled, o.stalledAt = append([]multicast.Delivery(nil), ds...), n.cfg.Physical()
+			n.fail(err)
 			return
 		}
-		n.fail(err)
-		return
+		if full {
+			full = false
+			n.log.Info("the log has room again")
+		}
+		o.mc.Logged(some[len(some)-1].Seq)
+		if ds = ds[len(some):]; len(ds) > 0 {
+			n.ping()
+			n.fab.Flush()
+		}
 	}
-	if full {
-		n.log.Info("the log has room again")
-	}
-	o.mc.Logged(ds[len(ds)-1].Seq)
 }
 
 // ingest appends records to the log, applies them, and lets everyone see them.

@@ -34,12 +34,10 @@ func (n *Node) tick() {
 	}
 	n.peers.ticked = now
 	passed = min(passed, n.cfg.Heartbeat)
+	n.ping()
 	for _, p := range n.core.Connected() {
 		if p == n.cfg.Self.Node {
 			continue
-		}
-		if !n.sharesView(p) {
-			n.fab.Send(p, []byte{forPing})
 		}
 		if n.peers.silence[p] += passed; n.peers.silence[p] >= n.cfg.SuspectAfter {
 			n.log.Warn("no sign of life: the link is given up", "peer", p, "after", n.peers.silence[p])
@@ -56,6 +54,15 @@ func (n *Node) tick() {
 	n.tickFetch()
 	n.settleLayout()
 	n.endChanges()
+}
+
+// ping is the sign of life for those who do not see the heartbeat in the row.
+func (n *Node) ping() {
+	for _, p := range n.core.Connected() {
+		if p != n.cfg.Self.Node && !n.sharesView(p) {
+			n.fab.Send(p, []byte{forPing})
+		}
+	}
 }
 
 // despair has calls fail when there was no open view for longer than the owner wants to wait.

@@ -1,6 +1,7 @@
 package shards
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 type silentFabric struct {
 	fabric.Fabric
 	severed []ids.NodeID
+	pings   int
 	sent    [][]byte // by this node, but for pings and what is for views
 }
 
@@ -29,7 +31,11 @@ func (f *silentFabric) Source([]byte) func()             { return func() {} }
 func (f *silentFabric) Flush()                           {}
 func (f *silentFabric) Sever(peer ids.NodeID, why error) { f.severed = append(f.severed, peer) }
 func (f *silentFabric) Send(_ ids.NodeID, msg []byte) {
-	if msg[0] != forPing && msg[0] != forViews {
+	switch msg[0] {
+	case forPing:
+		f.pings++
+	case forViews:
+	default:
 		f.sent = append(f.sent, msg)
 	}
 }
@@ -108,6 +114,41 @@ func TestBetweenViews(t *testing.T) {
 	n.activate(next)
 	if len(n.orders[0].stalled) > 0 {
 		t.Error("G4: what the last view could not deliver is delivered in the next")
+	}
+}
+
+// A step applies no more than is done well within a heartbeat, and at the end of a view, which brings all at once, others hear
+// in between that this node lives.
+func TestSignsOfLife(t *testing.T) {
+	f := &silentFabric{}
+	n, now := alone(t, f, 1)
+	serve(t, n, now)
+	n.Events().Up(2)
+	n.Step()
+	for i := range 4*applyAtOnce - 1 {
+		op := namespace.Create{Parent: ids.RootIno, Name: strconv.Itoa(i), Mode: 0o100644}.Encode()
+		call, _, err := n.TrySubmit(ids.Namespace, op)
+		if err != nil || call == nil {
+			t.Fatal("an operation is refused", err)
+		}
+	}
+	before := n.subs[ids.Namespace].Applied
+	if !n.Step() {
+		t.Error("there is nothing more to do after the first batch")
+	}
+	if did := n.subs[ids.Namespace].Applied - before; did != applyAtOnce {
+		t.Errorf("a step applies %d operations", did)
+	}
+	f.pings = 0
+	view := n.view.ID
+	if !n.deliverTrim(&views.Trim{View: view, Upto: n.wedge()}) {
+		t.Fatal("the view does not end")
+	}
+	if did := n.subs[ids.Namespace].Applied - before; did != 4*applyAtOnce-1 {
+		t.Errorf("%d operations are applied", did)
+	}
+	if f.pings != 2 {
+		t.Errorf("%d signs of life while %d operations were applied", f.pings, 3*applyAtOnce-1)
 	}
 }
 
