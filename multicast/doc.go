@@ -74,7 +74,7 @@
 //
 //	1  lock; Collect; unlock. If it returns true, wake those who wait for room.
 //	2  table.Snapshot, then Step of each group. A *MemberError or *sst.RowError: suspect that member.
-//	3  do for each message of Arrived what must be done before it is acknowledged.
+//	3  do for each message of Arrived and Published what must be done before it is acknowledged or known.
 //	4  write Effects.Writes of each group to the same ring at every other member, then push the row
 //	   to those that the table is DirtyFor. In that order on each link.
 //	5  log and apply Effects.Deliveries in order; then Logged. Their records lie in ring memory that

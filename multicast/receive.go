@@ -110,6 +110,15 @@ func (g *Group) checkRecord(r record.Record, place int, m *member, next uint64, 
 	return index, nil
 }
 
+// Published calls fn with each own message that the last Step gave a slot, before its Writes make it known. It is to be
+// called before Logged.
+func (g *Group) Published(fn func(r record.Record)) {
+	own := &g.members[g.place]
+	for j := own.arrived; j < own.q.last; j++ {
+		fn(own.record(own.q.at(j)))
+	}
+}
+
 // Arrived calls fn with each message of other members that the last Step counted as received, and
 // so acknowledges with the next push of the row. It is to be called before Logged.
 func (g *Group) Arrived(fn func(sender ids.Rank, r record.Record)) {

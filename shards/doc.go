@@ -42,5 +42,8 @@
 //	    others the heads; before it says that it has caught up, or is whole, it has, durably, all data that it is to
 //	    keep. Data that is read or brought from elsewhere is verified by the sums in the log here.
 //
-// Callers must not hold a lock that a function given to OnApply takes.
+//	G10 before an operation is acknowledged, or published by its own node, OnAcknowledge tells of it; so what a node
+//	    showed before, and took back when it was told, is shown nowhere once the operation is shown anywhere.
+//
+// Callers must not hold a lock that a function given to OnApply or OnAcknowledge takes.
 package shards

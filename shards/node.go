@@ -159,6 +159,7 @@ type Node struct {
 	readNumber   uint64
 	parts        []part
 	onApply      []func(sub ids.Subgroup, origin ids.NodeID, op []byte)
+	onAck        func(sub ids.Subgroup, op []byte)
 
 	units   units
 	workers workers

@@ -205,6 +205,7 @@ func (n *Node) openAfter(v *activeView) time.Duration {
 // goodbye gives up the lease and tells the others that they need not wait for its end.
 func (n *Node) goodbye() {
 	n.lease.Store(0)
+	n.announceAll()
 	for _, p := range n.core.Connected() {
 		n.fab.Send(p, []byte{forGoodbye})
 	}

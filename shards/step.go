@@ -125,6 +125,7 @@ func (n *Node) stepView(v *activeView) (again bool) {
 			return true
 		}
 		o.acked.Store(uint64(ids.MakeVersion(v.ID, o.received(len(v.Members)))))
+		n.announce(o)
 		n.write(v, o, eff.Writes)
 		n.push(v)
 		n.deliver(o, eff.Deliveries)

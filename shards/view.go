@@ -199,6 +199,7 @@ func (n *Node) activate(view views.View) {
 	v.homes = newHomes(view.Layouts(), n.cfg.Shards, n.cfg.Replicas)
 	n.homes, n.aims = v.homes, v.homes
 	n.lease.Store(int64(v.leasedUntil(n.cfg.LeaseFor)))
+	n.announceAll()
 	after := view.Floor
 	for _, o := range n.orders {
 		after = max(after, o.timeNow())

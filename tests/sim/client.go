@@ -182,7 +182,7 @@ func (c *client) subgroup() ids.Subgroup { return ids.Subgroup(c.rng.IntN(dataSh
 // now reads the present.
 func (c *client) now() {
 	m, sub, floor, cuts := c.m, c.subgroup(), c.m.w.reads.seen, len(c.m.w.order.cuts)
-	serving := m.w.serving
+	serving, acks := m.w.serving, m.kept.acks
 	p, err := m.node.AskNow(sub)
 	if err != nil {
 		m.w.fail("node %d refuses a read: %v", m.id, err)
@@ -200,6 +200,7 @@ func (c *client) now() {
 		m.w.count.reads++
 		m.w.order.goesOn(m)
 		m.w.reads.now(m, sub, reader, m.w.order.left(floor, cuts), serving, c.rng)
+		m.kept.keep(m, acks)
 		c.later()
 	})
 }

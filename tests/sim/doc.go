@@ -49,4 +49,6 @@
 //	W10  the same seed gives the same run.
 //	W11  once everything is healed each node has the data of all operations of the shards that it keeps, and every node reads
 //	     all data as it was submitted.
+//	W12  nobody who keeps what a node showed, for as long as the node vouches for it and until it tells him to let go, has
+//	     what is older than what was seen anywhere.
 package sim

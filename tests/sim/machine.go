@@ -56,6 +56,7 @@ type machine struct {
 	pos      int        // entries of the order that its log has
 	diverged bool       // its log has others behind them, which are lost
 	synced   int        // of them are covered by a sync
+	kept     kept       // of what it showed
 	told     int        // of them were told to its owner, or came before
 	claimed  int        // of them were said to be persisted
 	ringView ids.ViewID // the view whose rings it has
@@ -153,6 +154,8 @@ func (m *machine) begin(node *shards.Node) {
 	m.fab = m.w.net.Endpoint(m.id, m.events(node.Events()))
 	m.told = m.pos
 	node.OnApply(m.tell)
+	m.kept = kept{}
+	node.OnAcknowledge(m.kept.told)
 	node.Start(&watchedFabric{m.fab, m})
 	m.wake()
 	for i := range m.w.clientsPerNode {

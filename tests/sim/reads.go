@@ -33,7 +33,12 @@ type answer struct {
 const maxAnswers = 64
 
 // over notes that everything before a place has to be seen from now on.
-func (r *reads) over(place int) { r.seen = max(r.seen, place) }
+func (r *reads) over(place int) {
+	if place > r.seen {
+		r.seen = place
+		r.keptAnywhere(place)
+	}
+}
 
 // forget takes back what power failures have undone.
 func (r *reads) forget(place int, from hlc.Timestamp) {
