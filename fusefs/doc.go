@@ -13,9 +13,10 @@
 // Operations on names and attributes wait until they are delivered, so every member has received them. A write
 // is submitted and answered; its result is taken when it comes, and whatever asks for the file's contents or
 // attributes here waits for the file's pending writes first. The kernel is given no time to keep live entries and
-// attributes, and it asks for the attributes before it reads pages that it has (AUTO_INVAL_DATA); the first who asks after
-// another node's change is answered when the kernel was told to forget the pages (forget.go), so reads are as new as the
-// Store's. Mapped pages are invalidated a moment after the change was delivered.
+// attributes of files, and it asks for the attributes before it reads pages that it has (AUTO_INVAL_DATA); the first who
+// asks after another node's change is answered when the kernel was told to forget the pages (forget.go), so reads are as new
+// as the Store's. Mapped pages are invalidated a moment after the change was delivered. Attributes of directories the kernel
+// may keep until an operation that may change them is acknowledged (grants.go).
 //
 // Permissions are checked by the kernel (default_permissions). Locks of files are held by the namespace, for all nodes;
 // who waits for one waits there (locks.go). The kernel keeps locks of directories to itself: those hold on one node.
@@ -65,12 +66,14 @@
 //	U11  the kernel never finds by one number a directory at another place than where it has it.
 //	U12  a file handle of a live inode leads to it as long as it has a name, at every node and after every restart, and
 //	     never to another.
+//	U13  the kernel has no attributes of a directory that are older than what any node shows: it is told to forget them before
+//	     this node acknowledges or publishes what changes them, and keeps none for longer than this node may answer reads.
 //
 // Locks: nodeTable.mu, handleTable.mu, handle.mu, writes.mu, dirStream.mu, loop.mu, lockers.mu and those of lockTable,
-// asking, reaper, forgetter, moments and limiter. dirStream.mu is held while the Store is asked and may be held around
+// asking, reaper, forgetter, grants, moments and limiter. dirStream.mu is held while the Store is asked and may be held around
 // nodeTable.mu; writes.mu may be held around handle.mu; no other two are held together, and none while waiting for the
 // Store or the kernel. Only asking.telling is held meanwhile, and around others: neither a reader of requests nor READ or
-// WRITE wait for it.
+// WRITE wait for it. grants.mu is held while the kernel is told to forget attributes, which waits for nobody.
 //
 // A node has one Server at a time: mounting releases what the node had open before. Its owner calls Unmount and Wait
 // before it closes the Store. The process that serves a mount must not map or execute files of it.

@@ -36,6 +36,8 @@ type fake struct {
 	refuse   func(sub ids.Subgroup, op []byte) errs.Kind // makes operations fail when they are delivered
 	known    map[string]struct{}                         // namespace keys that ever were
 	applied  func(sub ids.Subgroup, origin ids.NodeID, op []byte)
+	acked    func(sub ids.Subgroup, op []byte)
+	vouched  time.Duration
 
 	pending atomic.Int64
 	resumed atomic.Bool // the reaper's first operation was submitted
@@ -75,7 +77,8 @@ const fakeSelf, fakeOther ids.NodeID = 1, 2
 
 func newFake() *fake {
 	s := &fake{
-		index: index.New(index.NewMem(), index.Config{}), shards: 3, versions: map[ids.Version]hlc.Timestamp{}, known: map[string]struct{}{},
+		vouched: time.Hour,
+		index:   index.New(index.NewMem(), index.Config{}), shards: 3, versions: map[ids.Version]hlc.Timestamp{}, known: map[string]struct{}{},
 	}
 	s.data.Store(&[][]byte{})
 	s.changed = sync.NewCond(&s.mu)
@@ -106,6 +109,9 @@ func (s *fake) submit(origin ids.NodeID, sub ids.Subgroup, op []byte, data ...[]
 	defer s.mu.Unlock()
 	s.queue = append(s.queue, c)
 	s.pending.Add(1)
+	if s.acked != nil {
+		s.acked(sub, c.op)
+	}
 	if o, err := namespace.Decode(op); sub == ids.Namespace && err == nil {
 		if _, ok := o.(namespace.ReleaseAll); ok {
 			s.resumed.Store(true)
@@ -301,6 +307,18 @@ func (s *fake) OnApply(fn func(sub ids.Subgroup, origin ids.NodeID, op []byte)) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.applied = fn
+}
+
+func (s *fake) OnAcknowledge(fn func(sub ids.Subgroup, op []byte)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.acked = fn
+}
+
+func (s *fake) Vouched() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.vouched
 }
 
 func (s *fake) Self() ids.NodeID      { return fakeSelf }

@@ -28,6 +28,7 @@ type filesystem struct {
 	handles *handleTable
 	moments *moments
 	forget  *forgetter
+	grants  *grants
 	prune   func(inos []ids.Ino) // makes it forget what it only keeps in case it is asked for
 	reaper  *reaper
 	locks   *lockTable
@@ -43,7 +44,7 @@ func newFilesystem(ctx context.Context, cfg Config) *filesystem {
 		nodes:   newNodeTable(), handles: newHandleTable(), moments: newMoments(),
 		prune: func([]ids.Ino) {},
 	}
-	f.forget = newForgetter(f, func(ids.Ino) error { return nil })
+	f.forget, f.grants = newForgetter(f, func(ids.Ino) error { return nil }), newGrants(cfg.Store.Vouched)
 	f.reaper = newReaper(f)
 	f.locks = newLockTable(f)
 	return f

@@ -9,7 +9,6 @@ import (
 
 	"dfs/errs"
 	"dfs/ids"
-	"dfs/index"
 	"dfs/namespace"
 )
 
@@ -47,6 +46,7 @@ func (f *filesystem) lookup(cancel <-chan struct{}, h *fuse.InHeader, name strin
 			return err
 		}
 	}
+	before := f.grants.ask()
 	r, err := f.now(ctx, ids.Namespace)
 	if err != nil {
 		return err
@@ -60,7 +60,17 @@ func (f *filesystem) lookup(cancel <-chan struct{}, h *fuse.InHeader, name strin
 	if err != nil {
 		return err
 	}
-	return f.entry(ctx, r, ino, spot{h.NodeId, name}, out)
+	inode, err := namespace.Stat(r, ino)
+	if err != nil {
+		return err
+	}
+	if err := f.entryOf(ctx, ino, &inode, spot{h.NodeId, name}, out); err != nil {
+		return err
+	}
+	if n := f.nodes.hadBefore(out.NodeId); n != nil && inode.IsDir() {
+		out.SetAttrTimeout(f.grants.give(n, before))
+	}
+	return nil
 }
 
 // lookupPast finds a name in a directory of the past.
@@ -80,15 +90,6 @@ func (f *filesystem) lookupPast(ctx context.Context, parent *node, name string, 
 	key := parent.nodeKey
 	key.ino = ino
 	return f.pastEntry(ctx, key, out)
-}
-
-// entry fills the reply for a live inode that was found at a place.
-func (f *filesystem) entry(ctx context.Context, r index.Reader, ino ids.Ino, at spot, out *fuse.EntryOut) error {
-	inode, err := namespace.Stat(r, ino)
-	if err != nil {
-		return err
-	}
-	return f.entryOf(ctx, ino, &inode, at, out)
 }
 
 // entryOf fills the reply for a live inode whose record is at hand, and counts the kernel's reference.
@@ -145,7 +146,11 @@ func (f *filesystem) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fu
 	if n.sort == sortPast {
 		out.SetTimeout(pastValid)
 	}
+	before := f.grants.ask()
 	_, err = f.attr(ctx, n, &out.Attr)
+	if err == nil && n.live() && out.IsDir() {
+		out.SetTimeout(f.grants.give(n, before))
+	}
 	return f.fail("getattr", err)
 }
 

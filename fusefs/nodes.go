@@ -156,6 +156,16 @@ func (t *nodeTable) refDir(ino ids.Ino, at spot) *node {
 	return n
 }
 
+// hadBefore returns a node to which the kernel had a reference before the one that it was just given, or nil.
+func (t *nodeTable) hadBefore(id uint64) *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := t.byID(id); n != nil && n.lookups > 1 {
+		return n
+	}
+	return nil
+}
+
 // retire makes room for another node of a live inode.
 func (t *nodeTable) retire(n *node) {
 	if n != nil {

@@ -57,6 +57,8 @@ func Mount(cfg Config) (*Server, error) {
 	s.background(ctx, s.f.reaper.run)
 	s.background(ctx, s.f.forget.run)
 	s.background(ctx, s.f.locks.run)
+	s.f.grants.tell, s.f.grants.doubt = s.invalidateAttr, s.f.forget.note
+	cfg.Store.OnAcknowledge(s.f.grants.acknowledged)
 	cfg.Store.OnApply(s.f.forget.applied)
 	go s.finish()
 	if err := s.greeted(); err != nil {
@@ -115,6 +117,7 @@ func (s *Server) finish() {
 	s.cancel() // requests that wait: nobody waits for their answers
 	s.loop.drain()
 	s.helper.Wait()
+	s.f.grants.end()
 	if s.loop.err != nil {
 		s.err = errs.Wrap(errs.IO, s.loop.err, "the mount at %s ended", s.cfg.MountPoint)
 	}
@@ -189,14 +192,26 @@ func (s *Server) putPage(ino ids.Ino, at int64, b []byte) error {
 // invalidate makes the kernel forget a file's pages and attributes. It must not be called by a reader of requests, but
 // only by who answers one apart: the kernel may wait for a page whose READ is not answered yet.
 func (s *Server) invalidate(ino ids.Ino) error {
-	var msg [outHeaderSize + 24]byte
-	binary.NativeEndian.PutUint32(msg[0:], uint32(len(msg)))
-	binary.NativeEndian.PutUint32(msg[4:], noteInvalInode)
-	binary.NativeEndian.PutUint64(msg[outHeaderSize:], uint64(ino))
-	// Offset 0 and length 0: all pages.
+	msg := invalidation(ino, 0) // length 0: all pages
 	_, err := unix.Write(s.fd, msg[:])
 	if err == unix.ENOENT || err == unix.ENODEV { // it has none, or is gone
 		return nil
 	}
 	return err
+}
+
+// invalidateAttr makes the kernel forget the attributes of an inode, and its access control list. That waits for nothing. It
+// reports whether the kernel knows the inode.
+func (s *Server) invalidateAttr(ino ids.Ino) bool {
+	msg := invalidation(ino, -1)
+	return writeNow(s.fd, msg[:]) != unix.ENOENT
+}
+
+// invalidation makes the kernel forget the attributes of an inode, and the pages from an offset on if that is not negative.
+func invalidation(ino ids.Ino, offset int64) (msg [outHeaderSize + 24]byte) {
+	binary.NativeEndian.PutUint32(msg[0:], uint32(len(msg)))
+	binary.NativeEndian.PutUint32(msg[4:], noteInvalInode)
+	binary.NativeEndian.PutUint64(msg[outHeaderSize:], uint64(ino))
+	binary.NativeEndian.PutUint64(msg[outHeaderSize+8:], uint64(offset))
+	return msg
 }

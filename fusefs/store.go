@@ -2,6 +2,7 @@ package fusefs
 
 import (
 	"context"
+	"time"
 
 	"dfs/errs"
 	"dfs/hlc"
@@ -37,6 +38,13 @@ type Store interface {
 	// OnApply has fn called with each operation in the order of delivery: when the state shows what it did, and before
 	// Now answers anybody who must see it. fn must not block.
 	OnApply(fn func(sub ids.Subgroup, origin ids.NodeID, op []byte))
+	// OnAcknowledge has fn called with each operation before this node acknowledges or publishes it, and so before any
+	// node shows what it did; and with no operation whenever it is not known what may have changed. What Now shows after fn
+	// began is with the operation. fn must not block.
+	OnAcknowledge(fn func(sub ids.Subgroup, op []byte))
+	// Vouched returns for how long what Now shows is the present though nothing more is heard of the other nodes, but
+	// for what OnAcknowledge tells.
+	Vouched() time.Duration
 	// Self is the node's own number, as in origin, and Members are those of the present view, by rank.
 	Self() ids.NodeID
 	Members() []ids.NodeID

@@ -19,6 +19,7 @@ type store struct {
 	space   *space
 	life    uint32 // the node's incarnation
 	applied atomic.Pointer[func(sub ids.Subgroup, origin ids.NodeID, op []byte)]
+	acked   atomic.Pointer[func(sub ids.Subgroup, op []byte)]
 }
 
 // call is an operation under way as the mount sees it.
@@ -38,6 +39,11 @@ func newStore(engine *shards.Node, x *index.Index, room *space, incarnation uint
 			(*fn)(sub, origin, op)
 		}
 	})
+	engine.OnAcknowledge(func(sub ids.Subgroup, op []byte) {
+		if fn := s.acked.Load(); fn != nil {
+			(*fn)(sub, op)
+		}
+	})
 	return s
 }
 
@@ -45,6 +51,9 @@ func newStore(engine *shards.Node, x *index.Index, room *space, incarnation uint
 func (s *store) OnApply(fn func(sub ids.Subgroup, origin ids.NodeID, op []byte)) {
 	s.applied.Store(&fn)
 }
+
+// OnAcknowledge tells the mount what is about to be acknowledged.
+func (s *store) OnAcknowledge(fn func(sub ids.Subgroup, op []byte)) { s.acked.Store(&fn) }
 
 // Submit passes an operation to the engine.
 func (s *store) Submit(ctx context.Context, sub ids.Subgroup, op []byte, data ...[]byte) (fusefs.Call, error) {
