@@ -40,7 +40,8 @@ func TestStatFS(t *testing.T) {
 		t.Fatal(err)
 	}
 	was, is := before.Files-before.Ffree, after.Files-after.Ffree
-	if is < was+files || is > was+files+1000 || was > 1_000_000 {
+	// What other tests have removed goes meanwhile.
+	if is+10_000 < was+files || is > was+files+10_000 || was > 1_000_000 {
 		t.Errorf("%d files are used, %d before %d were made", is, was, files)
 	}
 }
