@@ -64,6 +64,12 @@ func (id whose) nodes() []identity.Peer {
 	return nodes
 }
 
+// IsDataDir reports whether a node keeps its data in dir.
+func IsDataDir(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, identityName))
+	return err == nil
+}
+
 // DataDir is a node's data directory, locked for this process and checked to be its own (ND2).
 type DataDir struct {
 	Path        string

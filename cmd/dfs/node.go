@@ -62,6 +62,9 @@ func newNode(e *env) *cobra.Command {
 			if own := filepath.Join(flags.config.Data, node.ConfigName); file == "" {
 				if _, err := os.Stat(own); err == nil {
 					file = own
+				} else if !cmd.Flags().Changed("id") && !node.IsDataDir(flags.config.Data) {
+					return usageError("dfs init and dfs join make one; --id says that a new one is wanted here",
+						"there is no node in data directory %s", flags.config.Data)
 				}
 			}
 			if file != "" {
