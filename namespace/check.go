@@ -9,7 +9,7 @@ import (
 	"dfs/index"
 )
 
-// Check reads every record and calls report for each breach of T2, T3, T6 and T7. Its memory grows with
+// Check reads every record and calls report for each breach of T2, T3, T6, T7 and T8. Its memory grows with
 // the number of inodes.
 func Check(r index.Reader, report func(problem string)) {
 	c := checker{
@@ -33,6 +33,7 @@ func Check(r index.Reader, report func(problem string)) {
 	}
 	c.tree()
 	c.locks()
+	c.claims()
 }
 
 func sorted[V any](m map[ids.Ino]V) []ids.Ino { return slices.Sorted(maps.Keys(m)) }
@@ -194,4 +195,23 @@ func (c *checker) locks() {
 	for _, k := range slices.Sorted(maps.Keys(waits)) {
 		c.report("T6: nothing says that owner %x waits for inode %d", k[1:17], waitIno([]byte(k)))
 	}
+}
+
+// claims checks who has which token.
+func (c *checker) claims() {
+	expected := map[ids.NodeID]bool{}
+	from, to := tableRange(tableClaim)
+	c.r.Scan(from, to, func(k, v []byte) bool {
+		r, err := decodeClaim(v)
+		switch {
+		case err != nil || len(k) != len(claimKey(TokenID{})):
+			c.report("T6: claim %x: %v", k[1:], err)
+		case r.Node == 0 || r.Node > MaxNode:
+			c.report("T6: claim %x is of node %d", k[1:], r.Node)
+		case r.State < Closed && expected[r.Node]:
+			c.report("T8: node %d is expected twice", r.Node)
+		}
+		expected[r.Node] = expected[r.Node] || r.State < Closed
+		return true
+	})
 }

@@ -31,6 +31,8 @@ var ops = []Op{
 	TestLock{Ino: 5, Lock: Lock{Owner: LockOwner{1, 2, 3}, Start: 4, End: 5, PID: 6}},
 	CancelLock{Ino: 5, Owner: LockOwner{1, 2, 3}, Ticket: 9},
 	ReleaseNode{Node: 1, Incarnation: 2},
+	Claim{Token: TokenID{1, 15: 2}, Key: KeyHash{3, 31: 4}, Address: "10.0.0.4:7940", Expires: -5, Replace: 6, Highest: math.MaxUint32},
+	RaiseClaim{Token: TokenID{1, 15: 2}, State: Closed},
 }
 
 func TestOpsRoundTrip(t *testing.T) {
@@ -51,7 +53,7 @@ func TestOpsRoundTrip(t *testing.T) {
 			t.Errorf("%T with a byte too many: %v", op, err)
 		}
 	}
-	for c := codeInit; c <= codeReleaseNode; c++ {
+	for c := codeInit; c <= codeRaiseClaim; c++ {
 		if !seen[c] {
 			t.Errorf("code %d has no operation here", c)
 		}

@@ -51,6 +51,8 @@ func (d *decoder) op() Op {
 		return ReleaseAll{Node: ids.NodeID(d.uint32()), Members: d.nodes(), After: d.ino()}
 	case codeDropped:
 		return Dropped{Inos: d.inos()}
+	case codeClaim, codeRaiseClaim:
+		return d.claimOp(c)
 	default:
 		return d.lockOp(c)
 	}

@@ -13,7 +13,10 @@
 //	                  directory its parent and number of entries, of a device its number, of a
 //	                  symbolic link the length of its target and the target
 //	'o' inode         an orphan: whether it is gone (0 or 1), number of nodes that released it, the nodes
+//	'n'               the highest number that was given to a node of the cluster
 //	's'               the next inode number, the number of inodes
+//	't' token(16)     who has a token with which nodes come into the cluster: state, key (32), number, address, when
+//	                  it was used, when it expires
 //	'x' inode name    the value of an extended attribute
 //	'y' inode         the locks of a file: how many are held; of each its flags (1: exclusive, 2: of flock, 4: search
 //	                  for deadlocks), node, incarnation and number of the owner, start, length less one, process; then
@@ -39,6 +42,11 @@
 // who wait for it, first come, first served, and the search for deadlocks finds circles over all nodes. Locks are
 // of the present only: their records have no past (index.Writer.PutPassing).
 //
+// # Who comes into the cluster
+//
+// Nothing of that is about files; it is here because it must be in the one order: a token is good at any node, once in the
+// whole cluster, and no number is given to two nodes. A Claim says who has a token, RaiseClaim how far the node is.
+//
 // # The end of an inode
 //
 // An inode that loses its last link gets an orphan record. Each member of the view says with Release
@@ -62,5 +70,8 @@
 //	T7  no two owners hold locks that conflict; nobody waits for a lock that nothing stands in the way of; what a
 //	    node held is free after its ReleaseNode.
 //
-// Check verifies T2, T3, T6 and T7 over a whole state.
+//	T8  a token is one key's for ever, and nobody else's; a new node gets a number that none had before. A number and an
+//	    address are expected of one node at most.
+//
+// Check verifies T2, T3, T6, T7 and T8 over a whole state.
 package namespace

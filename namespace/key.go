@@ -10,8 +10,10 @@ import (
 const (
 	tableDirent  = 'd'
 	tableInode   = 'i'
+	tableNode    = 'n'
 	tableOrphan  = 'o'
 	tableCounter = 's'
+	tableClaim   = 't'
 	tableXattr   = 'x'
 	tableLock    = 'y'
 	tableWait    = 'z'

@@ -41,6 +41,8 @@ const (
 	codeTestLock    code = 17
 	codeCancelLock  code = 18
 	codeReleaseNode code = 19
+	codeClaim       code = 20
+	codeRaiseClaim  code = 21
 )
 
 // Op is one operation on the namespace. Encode gives the bytes that Apply and Decode take.
