@@ -58,6 +58,7 @@ type Node struct {
 	Address   string     `json:"address,omitempty"`
 	InView    bool       `json:"in_view"`
 	Connected bool       `json:"connected"`           // the node itself counts as connected
+	Expected  bool       `json:"expected,omitempty"`  // it was let in, and has not come into the configuration yet
 	Transport string     `json:"transport,omitempty"` // "tcp" or "verbs ADAPTER", while connected
 	Why       string     `json:"why,omitempty"`       // why not verbs, or why not connected
 }

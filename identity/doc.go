@@ -7,16 +7,15 @@
 //	certificate  of a node, signed by the authority, for both ends of a link. Its one subject alternative name
 //	             is dfs:///CLUSTER/NODE/ISSUE, with ISSUE the unix time in seconds at which the node was let
 //	             in: a node that replaces a lost one has the same number and a later ISSUE.
-//	Token        what `dfs token create` prints: the fingerprint, addresses of a member, a secret of 128
-//	             random bits, an expiry. It lets one node in, once.
-//	Ledger       the tokens that a node has made. It knows the hash of each secret, not the secret.
+//	Token        what `dfs token create` prints: the fingerprint, addresses of nodes, an expiry, a random number,
+//	             and the authority's seal on that. It lets one node in, once.
 //
 // A link between nodes is mutual TLS 1.3 with ALPN "dfs-link/1". Joining goes to the same port, with ALPN
 // "dfs-join/1": the node shows its certificate and the authority's, of which the joiner knows the fingerprint from
-// the token; the joiner has no certificate yet and shows the secret:
+// the token; the joiner has no certificate yet and then shows the token:
 //
-//	joiner  Request{secret, certificate request, address}
-//	member  records the use of the token, adds the node to the configuration,
+//	joiner  Request{token, certificate request, address}
+//	member  has the use of the token noted in the cluster's one order, where the first to use it has it,
 //	        Answer{number, certificate, authority, configuration} or Answer{failure}
 //
 // each as JSON behind its length, 4 bytes little-endian.
@@ -35,9 +34,10 @@
 //	     the other end proved to hold its key; certificates of the authority itself are no node's.
 //	ID2  of two certificates for one node number the later issued one holds: the earlier is refused by every node
 //	     that has seen the later.
-//	ID3  a token lets in one key: its use is in the ledger before the answer, and later requests with another
-//	     key are refused. The same key may ask again, should the answer be lost.
-//	ID4  the ledger, which lies on a disk, has nothing in it that lets anybody in.
-//	ID5  bytes from outside (tokens, requests, answers, certificates, ledgers) are refused or understood; they
+//	ID3  a token lets in one key, whatever node it is shown to: its use is durable in the one order of the cluster
+//	     before the answer, and later requests with another key are refused. The same key may ask again, at any node, should
+//	     the answer be lost.
+//	ID4  what nodes keep of tokens lets nobody in: of those that were used, who used them.
+//	ID5  bytes from outside (tokens, requests, answers, certificates) are refused or understood; they
 //	     never make a reader panic or keep more than their limit.
 package identity

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
@@ -14,7 +15,7 @@ import (
 )
 
 // Format is the version of requests and answers.
-const Format = 1
+const Format = 2
 
 // Limits of what goes over the wire (ID5).
 const (
@@ -25,7 +26,7 @@ const (
 // Request is what a joiner asks.
 type Request struct {
 	Format  int    `json:"format"`
-	Secret  []byte `json:"secret"`
+	Token   string `json:"token"`
 	CSR     []byte `json:"csr"` // the public key, and the proof that the joiner has the other half
 	Address string `json:"address"`
 }
@@ -40,8 +41,7 @@ type Answer struct {
 	Certificate  []byte     `json:"certificate,omitempty"`
 	Authority    []byte     `json:"authority,omitempty"`
 	AuthorityKey []byte     `json:"authority_key,omitempty"`
-	Nodes        []Peer     `json:"nodes,omitempty"`   // the configuration, the joiner included
-	Highest      ids.NodeID `json:"highest,omitempty"` // the highest number ever given
+	Nodes        []Peer     `json:"nodes,omitempty"` // the configuration, with the joiner in it
 	Shards       int        `json:"shards,omitempty"`
 	Replicas     int        `json:"replicas,omitempty"`
 	Insecure     bool       `json:"insecure,omitempty"` // links are not encrypted
@@ -95,33 +95,35 @@ func (a *Answer) Err() error {
 }
 
 // NewRequest makes the request of the holder of key.
-func NewRequest(s Secret, key ed25519.PrivateKey, address string) (Request, error) {
+func NewRequest(t Token, key ed25519.PrivateKey, address string) (Request, error) {
 	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
 	if err != nil {
 		return Request{}, errs.Wrap(errs.Invalid, err, "make a certificate request")
 	}
-	return Request{Format: Format, Secret: s[:], CSR: csr, Address: address}, nil
+	return Request{Format: Format, Token: t.Encode(), CSR: csr, Address: address}, nil
 }
 
-// Check returns what the request says, if it makes sense.
-func (r *Request) Check() (s Secret, key ed25519.PublicKey, err error) {
+// Check returns what the request says, if it makes sense. Whether the token is good is another matter.
+func (r *Request) Check() (t Token, key ed25519.PublicKey, err error) {
 	if r.Format != Format {
 		err := errs.New(errs.NotSupported, "the joiner speaks format %d, this node %d", r.Format, Format)
-		return s, nil, advice.Add(err, "use the same version of dfs on both; see: dfs version")
+		return t, nil, advice.Add(err, "use the same version of dfs on both; see: dfs version")
+	}
+	if t, err = ParseToken(r.Token); err != nil {
+		return t, nil, err
 	}
 	csr, err := x509.ParseCertificateRequest(r.CSR)
 	if err == nil {
 		err = csr.CheckSignature()
 	}
 	if err != nil {
-		return s, nil, errs.Wrap(errs.Invalid, err, "certificate request")
+		return t, nil, errs.Wrap(errs.Invalid, err, "certificate request")
 	}
 	key, ok := csr.PublicKey.(ed25519.PublicKey)
-	if !ok || len(r.Secret) != len(s) {
-		return s, nil, errs.New(errs.Invalid, "the request has no Ed25519 key, or no secret")
+	if !ok {
+		return t, nil, errs.New(errs.Invalid, "the request has no Ed25519 key")
 	}
-	copy(s[:], r.Secret)
-	return s, key, nil
+	return t, key, nil
 }
 
 // Check looks at an answer that is no failure: it must be of the authority of the fingerprint, for the key. It
@@ -217,4 +219,20 @@ func readMessage(r io.Reader, limit int, into any) error {
 		return errs.New(errs.Unavailable, "the message was cut off after %d of %d bytes", len(body), size)
 	}
 	return decodeJSON(body, limit, into)
+}
+
+// decodeJSON reads one value strictly (ID5).
+func decodeJSON(b []byte, limit int, into any) error {
+	if len(b) > limit {
+		return errs.New(errs.TooLarge, "%d bytes are more than %d", len(b), limit)
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return errs.Wrap(errs.Invalid, err, "not understood")
+	}
+	if dec.More() {
+		return errs.New(errs.Invalid, "something stands behind the end")
+	}
+	return nil
 }

@@ -13,17 +13,13 @@ import (
 	"dfs/errs"
 )
 
-func sampleToken() Token {
-	t := Token{Expires: time.Unix(1795342927, 0), Replace: 3, Cluster: "photos", Addresses: []string{"10.0.0.1:7940", "[::1]:7941"}}
-	for i := range t.Authority {
-		t.Authority[i] = byte(i)
-	}
-	copy(t.Secret[:], "sixteen bytes !!")
-	return t
+func sampleToken(t testing.TB, a *Authority) Token {
+	return must[Token](t)(a.NewToken("photos", []string{"10.0.0.1:7940", "[::1]:7941"}, time.Hour, 3, noon))
 }
 
 func TestToken(t *testing.T) {
-	want := sampleToken()
+	a := newAuthority(t, "photos")
+	want := sampleToken(t, a)
 	text := want.Encode()
 	if got, err := ParseToken(" " + text + "\n"); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%s came back as %+v, %v", text, got, err)
@@ -42,9 +38,61 @@ func TestToken(t *testing.T) {
 	}
 }
 
+// ID3, ID4: a token is taken from whoever has it, until it expires, and only as the authority sealed it: what nodes keep of
+// it, its number, is not enough.
+func TestTokenIsSealed(t *testing.T) {
+	a := newAuthority(t, "photos")
+	good := sampleToken(t, a)
+	if err := a.CheckToken(good, "photos", noon.Add(time.Hour-1)); err != nil {
+		t.Error(err)
+	}
+	if other := sampleToken(t, a); other.ID == good.ID {
+		t.Error("two tokens are one")
+	}
+	for what, c := range map[string]struct {
+		change func(*Token)
+		want   string
+	}{
+		"a longer life":   {func(t *Token) { t.Expires = t.Expires.Add(time.Hour) }, "has made no such token"},
+		"another number":  {func(t *Token) { t.ID[3]++ }, "has made no such token"},
+		"another node":    {func(t *Token) { t.Replace = 0 }, "has made no such token"},
+		"another address": {func(t *Token) { t.Addresses = t.Addresses[:1] }, "has made no such token"},
+		"ID4: no seal":    {func(t *Token) { clear(t.Seal[:]) }, "has made no such token"},
+		"another cluster": {func(t *Token) { t.Cluster = "music" }, `the token is one of cluster "music"`},
+	} {
+		forged := good
+		c.change(&forged)
+		if err := a.CheckToken(forged, "photos", noon); errs.KindOf(err) != errs.AccessDenied || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("ID3: %s: %v", what, err)
+		}
+	}
+	if err := a.CheckToken(good, "photos", noon.Add(time.Hour)); errs.KindOf(err) != errs.AccessDenied || !strings.Contains(err.Error(), "expired at 2026-11-22T13:00:00Z") {
+		t.Errorf("expired: %v", err)
+	}
+	if err := newAuthority(t, "photos").CheckToken(good, "photos", noon); errs.KindOf(err) != errs.AccessDenied {
+		t.Errorf("of another authority: %v", err)
+	}
+	for _, d := range []time.Duration{0, -time.Hour, maxLifetime + 1} {
+		if _, err := a.NewToken("photos", []string{"a:1"}, d, 0, noon); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("a token for %v: %v", d, err)
+		}
+	}
+	many := make([]string, 2*MaxAddresses)
+	for i := range many {
+		many[i] = strings.Repeat("a", 250) + ":7940"
+	}
+	long := must[Token](t)(a.NewToken("photos", many, time.Hour, 0, noon))
+	if back, err := ParseToken(long.Encode()); err != nil || len(back.Addresses) != MaxAddresses {
+		t.Errorf("the longest token: %v", err)
+	}
+	if _, err := (&Authority{Cert: a.Cert}).NewToken("photos", []string{"a:1"}, time.Hour, 0, noon); errs.KindOf(err) != errs.NotPermitted {
+		t.Errorf("without the key: %v", err)
+	}
+}
+
 func FuzzToken(f *testing.F) {
-	f.Add(sampleToken().Encode())
-	f.Add("dfs1_")
+	f.Add(sampleToken(f, newAuthority(f, "photos")).Encode())
+	f.Add(tokenPrefix)
 	f.Fuzz(func(t *testing.T, text string) {
 		tok, err := ParseToken(text)
 		if err == nil && tok.Encode() != strings.TrimSpace(text) {
@@ -53,83 +101,18 @@ func FuzzToken(f *testing.F) {
 	})
 }
 
-func key(t testing.TB) ed25519.PublicKey {
-	return must[ed25519.PrivateKey](t)(NewKey()).Public().(ed25519.PublicKey)
-}
-
-// ID3, ID4: a token is good for one key, until it expires, and the ledger does not know it.
-func TestLedger(t *testing.T) {
-	var l Ledger
-	s, late := NewSecret(), NewSecret()
-	k1, k2 := key(t), key(t)
-	if err := l.Add(s, noon.Add(time.Hour), noon, 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Add(late, noon.Add(time.Minute), noon, 4); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := l.Redeem(late, k1, noon.Add(time.Minute)); err == nil || !strings.Contains(err.Error(), "expired at 2026-11-22T12:01:00Z") {
-		t.Errorf("expired: %v", err)
-	}
-	if _, err := l.Redeem(NewSecret(), k1, noon); err == nil || !strings.Contains(err.Error(), "has made no such token") {
-		t.Errorf("forged: %v", err)
-	}
-	issued, err := l.Redeem(s, k1, noon)
-	if err != nil {
-		t.Fatal(err)
-	}
-	issued.Used.Node, issued.Used.Address = 4, "10.0.0.4:7940"
-	text := must[[]byte](t)(l.Encode())
-	if bytes.Contains(text, s[:]) || strings.Contains(string(text), Token{Secret: s}.Encode()) {
-		t.Error("ID4: the ledger knows the secret")
-	}
-	back := must[*Ledger](t)(DecodeLedger(text))
-	if again, err := back.Redeem(s, k1, noon.Add(time.Minute)); err != nil || again.Used.Node != 4 {
-		t.Errorf("ID3: the same key: %+v, %v", again, err)
-	}
-	if _, err := back.Redeem(s, k2, noon.Add(time.Minute)); err == nil ||
-		!strings.Contains(err.Error(), "the token was used at 2026-11-22T12:00:00Z, by node 4 at 10.0.0.4:7940") {
-		t.Errorf("ID3: another key: %v", err)
-	}
-	for _, d := range []time.Duration{0, -time.Hour, maxLifetime + 1} {
-		if err := l.Add(NewSecret(), noon.Add(d), noon, 0); errs.KindOf(err) != errs.Invalid {
-			t.Errorf("a token for %v: %v", d, err)
-		}
-	}
-	if err := l.Add(NewSecret(), noon.Add(remembered*2+time.Hour), noon.Add(remembered*2), 0); err != nil || len(l.Tokens) != 1 {
-		t.Errorf("old tokens are kept: %d, %v", len(l.Tokens), err)
-	}
-	for range maxUnused - 1 {
-		if err := l.Add(NewSecret(), noon.Add(remembered*2+time.Hour), noon.Add(remembered*2), 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := l.Add(NewSecret(), noon.Add(remembered*2+time.Hour), noon.Add(remembered*2), 0); errs.KindOf(err) != errs.Busy {
-		t.Errorf("without end: %v", err)
-	}
-}
-
-func FuzzLedger(f *testing.F) {
-	f.Add([]byte(`{"tokens":[{"hash":"00","expires":"2026-11-22T12:00:00Z","used":{"at":"2026-11-22T12:00:00Z","key":"","node":1,"address":"","done":true}}]}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if l, err := DecodeLedger(b); err == nil {
-			_, _ = l.Redeem(Secret{}, make(ed25519.PublicKey, ed25519.PublicKeySize), noon)
-		}
-	})
-}
-
 // The way of a request and its answer.
 func TestJoin(t *testing.T) {
 	a := newAuthority(t, "photos")
 	priv := must[ed25519.PrivateKey](t)(NewKey())
-	secret := NewSecret()
+	token := sampleToken(t, a)
 	var wire bytes.Buffer
-	if err := WriteMessage(&wire, must[Request](t)(NewRequest(secret, priv, "10.0.0.4:7940"))); err != nil {
+	if err := WriteMessage(&wire, must[Request](t)(NewRequest(token, priv, "10.0.0.4:7940"))); err != nil {
 		t.Fatal(err)
 	}
 	req := must[Request](t)(ReadRequest(&wire))
 	s, pub, err := req.Check()
-	if err != nil || s != secret || !pub.Equal(priv.Public()) || req.Address != "10.0.0.4:7940" {
+	if err != nil || !reflect.DeepEqual(s, token) || !pub.Equal(priv.Public()) || req.Address != "10.0.0.4:7940" {
 		t.Fatalf("request %+v, %v", req, err)
 	}
 	cert, err := a.Issue(Name{"photos", 4, noon.Unix()}, pub, noon)
@@ -138,7 +121,7 @@ func TestJoin(t *testing.T) {
 	}
 	ans := Answer{
 		Format: Format, Cluster: "photos", Node: 4, Certificate: cert.Raw, Authority: a.Cert.Raw, AuthorityKey: must[[]byte](t)(EncodeAuthorityKey(a)),
-		Nodes: []Peer{{1, "10.0.0.1:7940"}, {4, "10.0.0.4:7940"}}, Highest: 4, Shards: 4, Replicas: 3,
+		Nodes: []Peer{{1, "10.0.0.1:7940"}, {4, "10.0.0.4:7940"}}, Shards: 4, Replicas: 3,
 	}
 	if err := WriteMessage(&wire, ans); err != nil {
 		t.Fatal(err)
@@ -187,7 +170,7 @@ func TestMessageLimits(t *testing.T) {
 
 func FuzzRequest(f *testing.F) {
 	var b bytes.Buffer
-	_ = WriteMessage(&b, must[Request](f)(NewRequest(Secret{}, must[ed25519.PrivateKey](f)(NewKey()), "h:1")))
+	_ = WriteMessage(&b, must[Request](f)(NewRequest(sampleToken(f, newAuthority(f, "photos")), must[ed25519.PrivateKey](f)(NewKey()), "h:1")))
 	f.Add(b.Bytes())
 	f.Fuzz(func(t *testing.T, p []byte) {
 		if req, err := ReadRequest(bytes.NewReader(p)); err == nil {

@@ -2,24 +2,21 @@ package node
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
 	"dfs/advice"
 	"dfs/errs"
 	"dfs/identity"
 	"dfs/ids"
+	"dfs/index"
+	"dfs/namespace"
 )
-
-// tokensName is the file of the tokens that this node made.
-const tokensName = "tokens"
 
 // Times of letting a node in.
 const (
@@ -32,11 +29,14 @@ const (
 // than once, and returns when all that belong to it know the result. errs.Unavailable without a majority.
 type changeConfig func(ctx context.Context, change func([]identity.Peer) []identity.Peer) error
 
-// admission makes tokens, and lets in who shows one.
+// inOrder has an operation on the claims of tokens (package namespace) applied in the one order of the cluster, and waits
+// until the outcome is durable at all members. errs.Unavailable without a majority.
+type inOrder func(ctx context.Context, op namespace.Op) (errs.Kind, []byte, error)
+
+// admission makes tokens, and lets in who shows one, whichever node has made it.
 type admission struct {
 	creds    *identity.Credentials
 	roster   *roster
-	data     string
 	listen   string
 	shards   int
 	replicas int
@@ -44,61 +44,38 @@ type admission struct {
 	clock    func() time.Time
 	log      *slog.Logger
 	change   changeConfig
-	meet     func(identity.Peer)   // connect to a node that is not in the configuration yet
+	apply    inOrder
+	claims   func() index.Reader   // where this node sees who has which token
 	runs     func(ids.NodeID) bool // this node, or one to which there is a connection
-
-	busy chan struct{} // a slot for each join under way
-	one  sync.Mutex    // one join changes the configuration at a time
-
-	mu     sync.Mutex
-	ledger *identity.Ledger // guarded by mu
-}
-
-// load reads the tokens made before.
-func (a *admission) load() error {
-	a.busy = make(chan struct{}, maxJoins)
-	path := filepath.Join(a.data, tokensName)
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		a.ledger = &identity.Ledger{}
-		return nil
-	}
-	if err != nil {
-		return errs.Wrap(errs.IO, err, "read the tokens")
-	}
-	if a.ledger, err = identity.DecodeLedger(text); err != nil {
-		err = errs.Wrap(errs.Corrupt, err, "%s", path)
-		return advice.Add(err, "remove that file; tokens that were not used yet are void then")
-	}
-	return nil
-}
-
-// saveLocked makes the ledger durable (ID3).
-func (a *admission) saveLocked() error {
-	text, err := a.ledger.Encode()
-	if err != nil {
-		return err
-	}
-	return replaceFile(filepath.Join(a.data, tokensName), text)
+	busy     chan struct{}         // a slot for each join under way
 }
 
 // newToken makes a token; replace is the number to take over, 0 for a new one.
 func (a *admission) newToken(lifetime time.Duration, replace ids.NodeID) (string, error) {
-	if a.creds.Authority.Key == nil {
-		err := errs.New(errs.NotPermitted, "this node does not hold the key of the cluster")
-		return "", advice.Add(err, "ask a node that has %s in its data directory", filepath.Join(keysName, authorityKeyName))
+	t, err := a.creds.Authority.NewToken(a.creds.Name.Cluster, a.addresses(replace), lifetime, replace, a.clock())
+	if errs.KindOf(err) == errs.NotPermitted {
+		err = advice.Add(err, "ask a node that has %s in its data directory", filepath.Join(keysName, authorityKeyName))
 	}
-	now := a.clock()
-	t := identity.Token{
-		Authority: a.creds.Authority.Fingerprint(), Secret: identity.NewSecret(), Expires: now.Add(lifetime),
-		Replace: replace, Cluster: a.creds.Name.Cluster, Addresses: []string{a.listen},
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if err := a.ledger.Add(t.Secret, t.Expires, now, replace); err != nil {
+	if err != nil {
 		return "", err
 	}
-	return t.Encode(), a.saveLocked()
+	return t.Encode(), nil
+}
+
+// addresses returns where a joiner may ask: here first, then at those that run, then at the others.
+func (a *admission) addresses(without ids.NodeID) []string {
+	run, rest := []string{a.listen}, []string(nil)
+	for _, p := range a.roster.all() {
+		const most = 255 // see identity.Token
+		switch {
+		case p.Node == a.creds.Name.Node || p.Node == without || len(p.Addr) > most:
+		case a.runs(p.Node):
+			run = append(run, p.Addr)
+		default:
+			rest = append(rest, p.Addr)
+		}
+	}
+	return append(run, rest...)
 }
 
 // serve answers one that wants to join.
@@ -141,28 +118,35 @@ func adviseToken(err error) error {
 	return err
 }
 
-// admit lets a node in: the use of the token is durable first (ID3), then the configuration is changed, then the
-// node gets its certificate.
+// admit lets a node in: it has the token (ID3), the node that it replaces goes, and it gets its certificate. From then
+// on it is expected, see usher.
 func (a *admission) admit(ctx context.Context, req identity.Request) (identity.Answer, error) {
-	secret, key, err := req.Check()
+	token, key, err := req.Check()
+	if err == nil {
+		err = a.creds.Authority.CheckToken(token, a.creds.Name.Cluster, a.clock())
+	}
+	if err == nil {
+		err = checkDialable(req.Address)
+	}
 	if err != nil {
 		return identity.Answer{}, err
 	}
-	if err := checkDialable(req.Address); err != nil {
-		return identity.Answer{}, err
-	}
-	a.one.Lock()
-	defer a.one.Unlock()
-	use, replace, err := a.redeem(secret, key, req.Address)
+	claim, err := a.claim(ctx, token, sha256.Sum256(key), req.Address)
 	if err != nil {
 		return identity.Answer{}, err
 	}
-	nodes, err := a.enter(ctx, &use, replace)
-	if err != nil {
-		return identity.Answer{}, err
+	if claim.State == namespace.Claimed {
+		// The old node goes before the new one comes: what it had promised is gone with its disk, so the others
+		// must agree without it first.
+		if err := a.takeOut(ctx, claim.Node); err != nil && !errors.Is(err, errs.NotFound) {
+			return identity.Answer{}, err
+		}
+		if _, _, err := a.apply(ctx, namespace.RaiseClaim{Token: token.ID, State: namespace.Expected}); err != nil {
+			return identity.Answer{}, err
+		}
 	}
 	now := a.clock()
-	name := identity.Name{Cluster: a.creds.Name.Cluster, Node: use.Node, Issue: now.Unix()}
+	name := identity.Name{Cluster: a.creds.Name.Cluster, Node: claim.Node, Issue: now.Unix()}
 	cert, err := a.creds.Authority.Issue(name, key, now)
 	if err != nil {
 		return identity.Answer{}, err
@@ -174,115 +158,108 @@ func (a *admission) admit(ctx context.Context, req identity.Request) (identity.A
 	if err != nil {
 		return identity.Answer{}, err
 	}
-	a.log.Info("let a node in", "new", use.Node, "address", use.Address, "replaces", replace != 0)
+	nodes := slices.DeleteFunc(a.roster.all(), func(p identity.Peer) bool { return p.Node == claim.Node })
+	nodes = append(nodes, identity.Peer{Node: claim.Node, Addr: claim.Address})
+	a.log.Info("let a node in", "new", claim.Node, "address", claim.Address, "replaces", token.Replace != 0)
 	return identity.Answer{
 		Format: identity.Format, Cluster: name.Cluster, Node: name.Node, Certificate: cert.Raw, Authority: a.creds.Authority.Cert.Raw,
-		AuthorityKey: authorityKey, Nodes: nodes, Highest: a.roster.highest(), Shards: a.shards, Replicas: a.replicas, Insecure: a.insecure,
+		AuthorityKey: authorityKey, Nodes: nodes, Shards: a.shards, Replicas: a.replicas, Insecure: a.insecure,
 	}, nil
 }
 
-// redeem notes the use of a token and which number it gives.
-func (a *admission) redeem(s identity.Secret, key []byte, address string) (identity.Use, ids.NodeID, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	t, err := a.ledger.Redeem(s, key, a.clock())
-	if err != nil {
-		return identity.Use{}, 0, err
+// claim uses a token for the holder of a key, or finds that this was done before.
+func (a *admission) claim(ctx context.Context, token identity.Token, key namespace.KeyHash, address string) (r namespace.ClaimRecord, err error) {
+	if err := a.placeFor(token, key, address); err != nil {
+		return r, err
 	}
-	use := t.Used
-	if use.Done && use.Address != address {
-		return identity.Use{}, 0, errs.New(errs.AccessDenied, "with that token node %d joined, listening on %s", use.Node, use.Address)
+	op := namespace.Claim{Token: token.ID, Key: key, Address: address, Expires: token.Expires.UnixNano(), Replace: token.Replace}
+	for _, p := range a.roster.all() {
+		op.Highest = max(op.Highest, p.Node)
 	}
-	use.Address = address
-	if use.Node == 0 {
-		if use.Node = t.Replace; use.Node == 0 {
-			use.Node = a.roster.highest() + 1
-		}
+	kind, body, err := a.apply(ctx, op)
+	switch {
+	case err != nil:
+		return r, err
+	case kind == errs.AccessDenied:
+		return r, identity.ErrExpired(token.Expires)
+	case kind != errs.OK:
+		return r, errs.New(kind, "no number is left for a node: the highest is %d", op.Highest)
 	}
-	if err := a.roster.raise(use.Node); err != nil {
-		return identity.Use{}, 0, err
+	result, err := namespace.DecodeClaimResult(body)
+	if r = result.ClaimRecord; err != nil {
+		return r, err
 	}
-	return *use, t.Replace, a.saveLocked()
+	switch {
+	case r.Key != key:
+		at := time.Unix(0, r.At).UTC().Format(time.RFC3339)
+		return r, errs.New(errs.AccessDenied, "the token was used at %s, by node %d at %s", at, r.Node, r.Address)
+	case r.State < namespace.Closed:
+	case r.Address != address:
+		return r, errs.New(errs.AccessDenied, "with that token node %d joined, listening on %s", r.Node, r.Address)
+	case !slices.Contains(a.roster.all(), identity.Peer{Node: r.Node, Addr: r.Address}):
+		return r, errs.New(errs.AccessDenied, "node %d, which joined with that token, has left the cluster", r.Node)
+	}
+	return r, nil
 }
 
-// enter brings the node into the configuration, under another number if somebody else got the one noted.
-func (a *admission) enter(ctx context.Context, use *identity.Use, replace ids.NodeID) (nodes []identity.Peer, err error) {
-	if use.Done {
-		nodes = a.roster.all()
-		if !slices.Contains(nodes, identity.Peer{Node: use.Node, Addr: use.Address}) {
-			return nil, errs.New(errs.AccessDenied, "node %d, which joined with that token, has left the cluster", use.Node)
+// placeFor looks, before a token is used, whether there is a place for its node.
+func (a *admission) placeFor(token identity.Token, key namespace.KeyHash, address string) error {
+	mine := ids.NodeID(0) // the number that this token has given to the key before
+	namespace.Claims(a.claims(), func(t namespace.TokenID, r namespace.ClaimRecord) bool {
+		if t == token.ID && r.Key == key {
+			mine = r.Node
 		}
-		return nodes, nil
-	}
-	if replace != 0 {
-		// The old node goes before the new one comes: what it had promised is gone with its disk, so the others
-		// must agree without it first.
-		if err := a.remove(ctx, replace); err != nil && !errors.Is(err, errs.NotFound) {
-			return nil, err
-		}
-	}
-	me := identity.Peer{Node: use.Node, Addr: use.Address}
-	var refused error
-	alone := false
-	err = a.change(ctx, func(now []identity.Peer) []identity.Peer {
-		refused, me.Node, alone = nil, use.Node, len(now) == 1
-		for _, p := range now {
-			switch {
-			case p == me:
-				nodes = now // asked again after it got in
-				return now
-			case p.Addr == me.Addr:
-				refused = errs.New(errs.Exists, "node %d of the cluster listens on %s", p.Node, p.Addr)
-				return now
-			case p.Node == me.Node && replace != 0:
-				refused = errs.New(errs.Busy, "node %d is in the cluster again", p.Node)
-				return now
-			case p.Node >= me.Node && replace == 0:
-				me.Node = p.Node + 1
-			}
-		}
-		if len(now) >= MaxNodes {
-			refused = errs.New(errs.TooLarge, "the cluster has %d nodes, more are not supported", len(now))
-			return now
-		}
-		nodes = append(slices.Clone(now), me)
-		if alone {
-			return now // the majority of two is two: the other must run first, see usher
-		}
-		if refused = a.enough(nodes); refused != nil {
-			return now
-		}
-		return nodes
+		return true
 	})
-	if err == nil {
-		err = refused
+	nodes := a.roster.all()
+	for _, p := range nodes {
+		if p.Addr == address && p.Node != token.Replace && p.Node != mine {
+			return errs.New(errs.Exists, "node %d of the cluster listens on %s", p.Node, p.Addr)
+		}
 	}
-	if err != nil {
-		return nil, err
+	switch {
+	case mine != 0:
+	case token.Replace == 0 && len(nodes)+len(a.expected()) >= MaxNodes:
+		return errs.New(errs.TooLarge, "the cluster has %d nodes, more are not supported", len(nodes))
+	case token.Replace != 0 && a.runs(token.Replace):
+		return errs.New(errs.Exists, "node %d, which the token replaces, is running", token.Replace)
 	}
-	use.Node, use.Done, use.Waits = me.Node, !alone, alone
-	if err := a.note(*use); err != nil {
-		return nil, err
-	}
-	if alone {
-		a.meet(me)
-	}
-	return nodes, nil
+	return nil
 }
 
 // expected returns the nodes that have a certificate and are to come into the configuration once they run.
 func (a *admission) expected() (all []identity.Peer) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, t := range a.ledger.Tokens {
-		if t.Used != nil && t.Used.Waits {
-			all = append(all, identity.Peer{Node: t.Used.Node, Addr: t.Used.Address})
+	for _, c := range a.openClaims() {
+		if c.State == namespace.Expected && !a.belongs(c.Node) {
+			all = append(all, identity.Peer{Node: c.Node, Addr: c.Address})
 		}
 	}
 	return all
 }
 
-// usher brings an expected node, which runs now, into the configuration. It fails if that node has not caught up yet.
+// openClaim is a claim of a node that has not come, as far as is known here.
+type openClaim struct {
+	token namespace.TokenID
+	namespace.ClaimRecord
+}
+
+// openClaims returns the claims that are not closed.
+func (a *admission) openClaims() (all []openClaim) {
+	namespace.Claims(a.claims(), func(t namespace.TokenID, r namespace.ClaimRecord) bool {
+		if r.State < namespace.Closed {
+			all = append(all, openClaim{t, r})
+		}
+		return true
+	})
+	return all
+}
+
+// belongs reports whether a node is in the configuration.
+func (a *admission) belongs(node ids.NodeID) bool {
+	return slices.ContainsFunc(a.roster.all(), func(p identity.Peer) bool { return p.Node == node })
+}
+
+// usher brings an expected node into the configuration when it has caught up.
 func (a *admission) usher(ctx context.Context, me identity.Peer) error {
 	ctx, cancel := context.WithTimeout(ctx, joinChange)
 	defer cancel()
@@ -292,26 +269,27 @@ func (a *admission) usher(ctx context.Context, me identity.Peer) error {
 		}
 		return append(slices.Clone(now), me)
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		a.log.Info("a node that was let in has come", "new", me.Node, "address", me.Addr)
+		err = a.tidy(ctx)
 	}
-	a.log.Info("a node that was let in has come", "new", me.Node, "address", me.Addr)
-	return a.note(identity.Use{Node: me.Node, Address: me.Addr, Done: true})
+	return err
 }
 
-// note stores where the node stands that was let in.
-func (a *admission) note(use identity.Use) error {
-	if err := a.roster.raise(use.Node); err != nil {
-		return err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for i := range a.ledger.Tokens {
-		if u := a.ledger.Tokens[i].Used; u != nil && u.Address == use.Address && (u.Key == use.Key || u.Waits && u.Node == use.Node) {
-			u.Node, u.Done, u.Waits = use.Node, use.Done, use.Waits
+// tidy closes the claims of nodes that have come: whoever brought one in may have died before it did.
+func (a *admission) tidy(ctx context.Context) error {
+	return a.closeClaims(ctx, func(c openClaim) bool { return c.State == namespace.Expected && a.belongs(c.Node) })
+}
+
+func (a *admission) closeClaims(ctx context.Context, which func(openClaim) bool) error {
+	for _, c := range a.openClaims() {
+		if which(c) {
+			if _, _, err := a.apply(ctx, namespace.RaiseClaim{Token: c.token, State: namespace.Closed}); err != nil {
+				return err
+			}
 		}
 	}
-	return a.saveLocked()
+	return nil
 }
 
 // checkDialable wants an address that other machines can dial.

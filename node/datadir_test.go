@@ -101,7 +101,7 @@ func TestDamagedDataDir(t *testing.T) {
 		file, text string
 		kind       errs.Kind
 	}{
-		"newer format":        {identityName, "format = 2\nnode = 2\nfuture = true\n", errs.NotSupported},
+		"newer format":        {identityName, "format = 99\nnode = 2\nfuture = true\n", errs.NotSupported},
 		"no identity":         {"photo.jpg", "x", errs.NotEmpty},
 		"identity is garbage": {identityName, "\x00\xff", errs.Corrupt},
 		"identity is empty":   {identityName, "", errs.Corrupt},

@@ -39,8 +39,7 @@ func (a *admission) hear(ctx context.Context, nc net.Conn, id ids.NodeID) error 
 		return err
 	}
 	if wish.Belong {
-		is := func(p identity.Peer) bool { return p.Node == id }
-		if slices.ContainsFunc(a.roster.all(), is) || slices.ContainsFunc(a.expected(), is) {
+		if a.belongs(id) || a.expects(id) {
 			return nil
 		}
 		return errs.New(errs.AccessDenied, "node %d was removed from the cluster, says node %d", id, a.creds.Name.Node)
@@ -54,9 +53,28 @@ func (a *admission) hear(ctx context.Context, nc net.Conn, id ids.NodeID) error 
 	return nil
 }
 
-// remove takes a node out of the configuration.
-// It fails with errs.NotFound if the node is not in it.
+// expects reports whether a node was let in and has not come yet.
+func (a *admission) expects(node ids.NodeID) bool {
+	return slices.ContainsFunc(a.expected(), func(p identity.Peer) bool { return p.Node == node })
+}
+
+// remove takes a node out of the configuration, or of those that are expected.
+// It fails with errs.NotFound if it is neither.
 func (a *admission) remove(ctx context.Context, node ids.NodeID) error {
+	expected := a.expects(node)
+	if err := a.closeClaims(ctx, func(c openClaim) bool { return c.Node == node }); err != nil {
+		return err
+	}
+	err := a.takeOut(ctx, node)
+	if expected && errors.Is(err, errs.NotFound) {
+		return nil
+	}
+	return err
+}
+
+// takeOut takes a node out of the configuration.
+// It fails with errs.NotFound if the node is not in it.
+func (a *admission) takeOut(ctx context.Context, node ids.NodeID) error {
 	var refused error
 	err := a.change(ctx, func(now []identity.Peer) []identity.Peer {
 		refused = nil

@@ -19,17 +19,18 @@
 // A data directory of such a cluster has beside log and index:
 //
 //	keys/    certificates and keys of the node and of the authority
-//	roster   the highest number that a node ever had; when the latest certificate of each node was issued
-//	tokens   what identity.Ledger holds
+//	roster   when the latest certificate of each node was issued
 //	left     when the node left the cluster, after which the directory cannot be started again
 //	node.toml, the configuration that Init or Join wrote
 //
-// Letting a node in changes the configuration before the joiner gets its answer; it counts towards the majority
-// from then on. With one exception: while the cluster has one node, a second that does not run yet would stop it, for
-// the majority of two is two. So that one is expected (identity.Use.Waits), and comes into the configuration when it
-// has connected and caught up (usherAll). A change that would leave too few running nodes is refused at once
-// (admission.enough). Replacing takes the old node out first: what it had promised is gone with its disk, so the
-// others must agree without it.
+// Letting a node in is two things. First it has the token: a Claim in the one order of the cluster (package namespace), by
+// which every node knows who has it, and under which number that one is expected. It gets its certificate then, and all
+// nodes connect with it. Once it runs and has caught up, the first member of the view brings it into the
+// configuration, by one change of views that also makes it a member (usher). Until then it does not count, so who
+// never starts harms nobody. Whoever dies on the way, another node goes on: the joiner may ask any of them again, and that it
+// has come the next first member finds out (tidy). Replacing takes the old node out before the new one is expected: what it
+// had promised is gone with its disk, so the others must agree without it. A removal that would leave too few running
+// nodes is refused at once (admission.enough).
 //
 // A node leaves by asking another to take it out, for who is out is not told of the view without it.
 //
@@ -45,8 +46,8 @@
 //	     answered stays answered.
 //	ND5  links to other machines are mutual TLS with the certificates of package identity, unless somebody
 //	     typed "insecure".
-//	ND6  the number of a node is never given to another: who gives one away knows, from the handshakes with a
-//	     majority, of all that were given, and takes a higher one. dfs node replace alone gives one again.
+//	ND6  the number of a node is never given to another: numbers are given in the one order of the cluster, each higher
+//	     than all before. dfs node replace alone gives one again.
 //	ND7  a data directory becomes one of dfs in its last step, the writing of its identity: init and join that
 //	     were interrupted can be done again.
 package node

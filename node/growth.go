@@ -47,7 +47,7 @@ func errFixed(cluster string) error {
 
 // checkGone wants a node that belongs to the cluster, and to which there is no connection.
 func (n *instance) checkGone(node ids.NodeID, hint string) error {
-	if _, ok := n.roster.others()[node]; !ok && node != n.cfg.ID {
+	if node != n.cfg.ID && !n.admission.belongs(node) && !n.admission.expects(node) {
 		return advice.Add(errs.New(errs.NotFound, "the cluster has no node %d", node), "dfs status --data %s", advice.Quote(n.cfg.Data))
 	}
 	if node == n.cfg.ID || n.links.connected(node) {

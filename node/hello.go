@@ -23,7 +23,6 @@ type hello struct {
 	Replicas int          `json:"replicas"`
 
 	Authority string        `json:"authority,omitempty"` // fingerprint of the cluster's authority
-	Highest   ids.NodeID    `json:"highest,omitempty"`   // the highest number ever given to a node (ND6)
 	Clock     hlc.Timestamp `json:"clock"`
 }
 
@@ -53,8 +52,6 @@ func (ours hello) check(peer ids.NodeID, theirs hello, skew time.Duration) error
 		return errs.New(errs.NotSupported, "node %d has data format %d, the others have %d", peer, theirs.Format, ours.Format)
 	case theirs.Cluster != ours.Cluster:
 		return errs.New(errs.Invalid, "node %d belongs to cluster %q, not to %q", peer, theirs.Cluster, ours.Cluster)
-	case theirs.Highest > maxNumber:
-		return errs.New(errs.Corrupt, "node %d believes that a node has the number %d, more than %d", peer, theirs.Highest, maxNumber)
 	case theirs.Authority != ours.Authority:
 		return errs.New(errs.Invalid, "node %d belongs to another cluster of the name %q", peer, theirs.Cluster)
 	case !slices.Equal(theirs.Members, ours.Members):

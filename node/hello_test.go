@@ -23,7 +23,6 @@ func TestHelloCheck(t *testing.T) {
 		"has 2 replicas of data":          func(h *hello) { h.Replicas = 2 },
 		"has 5 data shards":               func(h *hello) { h.Shards = 5 },
 		`another cluster of the name "c"`: func(h *hello) { h.Authority = "00" },
-		"has the number 4294967295":       func(h *hello) { h.Highest = 1<<32 - 1 },
 		"the clock of node 2 is 700ms behind, allowed are 500ms": func(h *hello) { h.Clock -= hlc.Timestamp(700 * time.Millisecond) },
 		"the clock of node 2 is 1h0m0s ahead":                    func(h *hello) { h.Clock += hlc.Timestamp(time.Hour) },
 	} {

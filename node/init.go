@@ -15,7 +15,6 @@ import (
 	"dfs/control"
 	"dfs/errs"
 	"dfs/identity"
-	"dfs/ids"
 	"dfs/mountpoint"
 	"dfs/shards"
 )
@@ -25,6 +24,9 @@ const ConfigName = "node.toml"
 
 // joinPatience bounds one try to join through one address.
 const joinPatience = joinChange + 10*time.Second
+
+// joinDial is how long one address may take to be reached.
+const joinDial = 5 * time.Second
 
 // New is a data directory that Init or Join has made.
 type New struct {
@@ -61,7 +63,7 @@ func Init(c Config) (*New, error) {
 	if err := saveCertificate(c.Data, cert.Raw); err != nil {
 		return nil, adviseDisk(err, c.Data)
 	}
-	return n, adviseDisk(n.finish(cmp.Or(c.Shards, DefaultShards), cmp.Or(c.Replicas, shards.DefaultReplicas), c.ID), c.Data)
+	return n, adviseDisk(n.finish(cmp.Or(c.Shards, DefaultShards), cmp.Or(c.Replicas, shards.DefaultReplicas)), c.Data)
 }
 
 // Join makes the data directory of a node that comes into the cluster of the token. Interrupted, it can be called
@@ -92,15 +94,12 @@ func Join(ctx context.Context, text string, c Config) (*New, error) {
 	if err != nil {
 		return nil, err
 	}
-	if answer.Highest > maxNumber {
-		return nil, errs.New(errs.Corrupt, "the answer says that a node has the number %d", answer.Highest)
-	}
 	c.ID, c.Insecure = answer.Node, answer.Insecure
 	if err := errors.Join(saveAuthority(c.Data, authority), saveCertificate(c.Data, answer.Certificate)); err != nil {
 		return nil, adviseDisk(err, c.Data)
 	}
 	n := &New{Config: c, Authority: token.Authority, Nodes: answer.Nodes}
-	return n, adviseDisk(n.finish(answer.Shards, answer.Replicas, answer.Highest), c.Data)
+	return n, adviseDisk(n.finish(answer.Shards, answer.Replicas), c.Data)
 }
 
 // prepare checks what can be checked, and locks the data directory, in which there is nothing but what an interrupted
@@ -143,12 +142,8 @@ func prepare(c Config) (Config, *control.Lock, error) {
 }
 
 // finish writes what makes the directory a node's, the identity last (ND7).
-func (n *New) finish(dataShards, replicas int, highest ids.NodeID) error {
+func (n *New) finish(dataShards, replicas int) error {
 	c := n.Config
-	r := roster{path: filepath.Join(c.Data, rosterName), past: past{Highest: highest}}
-	if err := r.save(); err != nil {
-		return err
-	}
 	text, err := forFile(c).Encode()
 	if err != nil {
 		return err
@@ -177,35 +172,41 @@ func forFile(c Config) Config {
 	return short
 }
 
-// ask shows the token at its addresses until one answers.
+// ask shows the token at its addresses, until a node there lets this one in or says that no node would.
 func ask(ctx context.Context, token identity.Token, key ed25519.PrivateKey, listen string) (identity.Answer, error) {
-	req, err := identity.NewRequest(token.Secret, key, listen)
+	req, err := identity.NewRequest(token, key, listen)
 	if err != nil {
 		return identity.Answer{}, err
 	}
 	if now := time.Now(); now.After(token.Expires) {
-		err := errs.New(errs.AccessDenied, "the token expired at %s", token.Expires.Format(time.RFC3339))
-		return identity.Answer{}, adviseToken(err)
+		return identity.Answer{}, adviseToken(identity.ErrExpired(token.Expires))
 	}
 	var all []error
 	for _, address := range token.Addresses {
 		answer, err := askAt(ctx, token, address, req)
-		if err == nil {
+		failed := err == nil && answer.Failure != nil
+		if err == nil && (!failed || answer.Failure.Kind != errs.Unavailable && answer.Failure.Kind != errs.Busy) {
 			return answer, nil
 		}
+		if failed { // that one cannot now; another may
+			err = answer.Err()
+		}
 		all = append(all, errs.Wrap(errs.KindOf(err), err, "ask %s", address))
+		if ctx.Err() != nil {
+			break
+		}
 	}
 	err = errors.Join(all...)
 	if errs.KindOf(err) == errs.AccessDenied {
 		return identity.Answer{}, adviseToken(err)
 	}
-	return identity.Answer{}, advice.Add(err, "is the node that made the token running, and can this machine reach it?   then try again with the same token")
+	return identity.Answer{}, advice.Add(err, "does any node of the cluster run at these addresses, and can this machine reach it?   then try again with the same token")
 }
 
 func askAt(ctx context.Context, token identity.Token, address string, req identity.Request) (identity.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, joinPatience)
 	defer cancel()
-	var d net.Dialer
+	d := net.Dialer{Timeout: joinDial}
 	nc, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return identity.Answer{}, errs.Wrap(errs.Unavailable, err, "connect")

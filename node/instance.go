@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dfs/control"
@@ -53,6 +54,9 @@ type instance struct {
 
 	peersMu sync.Mutex
 	peers   map[ids.NodeID]string // whom the fabric connects with; guarded by peersMu
+
+	leads atomic.Bool   // this node is the first member of the view
+	news  chan struct{} // there may be somebody to bring in
 
 	// quit stops the engine and closes the links; only the goroutine that serves calls it.
 	quit func()
@@ -151,12 +155,13 @@ func (n *instance) openIdentity() (err error) {
 		return err
 	}
 	n.admission = &admission{
-		creds: n.creds, roster: n.roster, data: n.data.Path, listen: n.cfg.Listen, shards: n.data.Shards, replicas: n.data.Replicas,
-		insecure: n.data.whose.Insecure, clock: n.clock, log: n.log, change: n.changeConfig,
-		meet: func(identity.Peer) { n.connectPeers() },
-		runs: func(id ids.NodeID) bool { return id == n.cfg.ID || n.links.connected(id) },
+		creds: n.creds, roster: n.roster, listen: n.cfg.Listen, shards: n.data.Shards, replicas: n.data.Replicas,
+		insecure: n.data.whose.Insecure, clock: n.clock, log: n.log, change: n.changeConfig, apply: n.inOrder,
+		claims: func() index.Reader { return n.index.At(ids.Namespace, hlc.Latest) },
+		runs:   func(id ids.NodeID) bool { return id == n.cfg.ID || n.links.connected(id) },
+		busy:   make(chan struct{}, maxJoins),
 	}
-	return n.admission.load()
+	return nil
 }
 
 // openStorage opens log and index.
@@ -210,10 +215,8 @@ func (n *instance) openEngine(listener net.Listener) error {
 		return err
 	}
 	n.onClose("floor", floor.close)
-	if len(durable.View.Nodes) > 0 && n.adopt(durable.View.Nodes) {
-		if err := n.roster.save(); err != nil {
-			return err
-		}
+	if len(durable.View.Nodes) > 0 {
+		n.adopt(durable.View.Nodes)
 	}
 	n.engine, err = shards.New(shards.Config{
 		Self: views.Member{Node: n.cfg.ID, Incarnation: n.data.Incarnation}, Nodes: n.roster.configured(), Shards: n.data.Shards,
@@ -225,6 +228,7 @@ func (n *instance) openEngine(listener net.Listener) error {
 	if err != nil {
 		return err
 	}
+	n.engine.OnApply(n.heed)
 	n.store = newStore(n.engine, n.index, n.space, n.data.Incarnation)
 	if n.fab, err = n.connect(listener, n.engine.Events()); err != nil {
 		return err
@@ -258,7 +262,7 @@ func (n *instance) skew() time.Duration { return time.Duration(n.cfg.MaxSkew) }
 
 // hello is what this node says to others now.
 func (n *instance) hello() hello {
-	h := hello{Format: Format, Cluster: n.cfg.Cluster, Shards: n.data.Shards, Replicas: n.data.Replicas, Clock: n.physical(), Authority: n.data.whose.Authority, Highest: n.roster.highest()}
+	h := hello{Format: Format, Cluster: n.cfg.Cluster, Shards: n.data.Shards, Replicas: n.data.Replicas, Clock: n.physical(), Authority: n.data.whose.Authority}
 	if h.Authority == "" {
 		h.Members = n.data.whose.Members
 	}

@@ -109,6 +109,8 @@ func (n *instance) connect(listener net.Listener, events fabric.Events) (network
 		return alone{}, nil
 	}
 	n.peers = n.wanted()
+	up := events.Up
+	events.Up = func(p ids.NodeID) { up(p); n.kick() }
 	cfg := tcp.Config{
 		Self: n.cfg.ID, Peers: n.peers, Listener: listener, Events: n.links.watch(events), Logger: n.log,
 		Hello: func() []byte { return n.hello().encode() },
@@ -120,9 +122,6 @@ func (n *instance) connect(listener net.Listener, events fabric.Events) (network
 					theirs = theirs.dialled(ours)
 				}
 				err = ours.check(peer, theirs, n.skew())
-			}
-			if err == nil {
-				err = n.roster.raise(theirs.Highest) // ND6
 			}
 			if err != nil {
 				n.links.refuse(peer, err.Error())

@@ -12,15 +12,12 @@ import (
 	"dfs/identity"
 	"dfs/ids"
 	"dfs/namespace"
+	"dfs/shards"
 	"dfs/views"
 )
 
-// Times of bringing in a node that was let in while there was one node only.
-const (
-	usherPeriod   = 200 * time.Millisecond
-	usherPauseMin = 400 * time.Millisecond
-	usherPauseMax = 30 * time.Second
-)
+// usherPause is how long after bringing in a node has failed that is tried again.
+const usherPause = 200 * time.Millisecond
 
 // changeConfig has the engine change the configuration.
 func (n *instance) changeConfig(ctx context.Context, change func([]identity.Peer) []identity.Peer) error {
@@ -42,6 +39,11 @@ func (n *instance) changeConfig(ctx context.Context, change func([]identity.Peer
 			return nil
 		}
 	}
+	return n.late(ctx, err)
+}
+
+// late says of what ended with ctx, because others did not answer, what it waited for.
+func (n *instance) late(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, errs.Interrupted) {
 		err := errs.New(errs.Unavailable, "the nodes have not agreed in time: %s", n.waitingFor())
 		return advice.Add(err, "a majority of the nodes must run; see: dfs status")
@@ -49,17 +51,44 @@ func (n *instance) changeConfig(ctx context.Context, change func([]identity.Peer
 	return err
 }
 
-// follow takes note of the configuration of a view. The engine calls it while it steps, so it does not wait.
-func (n *instance) follow(v views.View) {
-	if n.adopt(v.Nodes) {
+// inOrder has the engine apply an operation on claims.
+func (n *instance) inOrder(ctx context.Context, op namespace.Op) (errs.Kind, []byte, error) {
+	var r shards.Result
+	call, err := n.engine.Submit(ctx, ids.Namespace, op.Encode())
+	if err == nil {
+		r, err = call.Wait(ctx)
+	}
+	if err == nil {
+		err = n.engine.Sync(ctx)
+	}
+	return r.Kind, r.Body, n.late(ctx, err)
+}
+
+// heed takes note of claims: their nodes are connected with, and brought in. The engine calls it while it steps.
+func (n *instance) heed(sub ids.Subgroup, _ ids.NodeID, op []byte) {
+	if sub == ids.Namespace && namespace.ChangesClaims(op) && n.admission != nil {
 		n.background.Go(func() {
-			if err := n.roster.save(); err != nil {
-				n.log.Error("the roster was not stored", "reason", err)
-			}
+			n.connectPeers()
+			n.kick()
 		})
 	}
+}
+
+// kick has usherAll look whether there is somebody to bring in.
+func (n *instance) kick() {
+	select {
+	case n.news <- struct{}{}:
+	default:
+	}
+}
+
+// follow takes note of the configuration of a view. The engine calls it while it steps, so it does not wait.
+func (n *instance) follow(v views.View) {
+	n.adopt(v.Nodes)
 	n.connectPeers()
 	n.releaseLocks(v)
+	n.leads.Store(v.Members[0].Node == n.cfg.ID)
+	n.kick()
 }
 
 // releaseLocks has the locks of nodes that are not in a view any more given up: the first member sees to it. A life
@@ -87,13 +116,13 @@ func (n *instance) releaseLocks(v views.View) {
 	}
 }
 
-// adopt makes nodes the configuration, and reports whether the roster has to be stored.
-func (n *instance) adopt(nodes []views.Peer) bool {
+// adopt makes nodes the configuration.
+func (n *instance) adopt(nodes []views.Peer) {
 	peers := make([]identity.Peer, len(nodes))
 	for i, p := range nodes {
 		peers[i] = identity.Peer(p)
 	}
-	return n.roster.set(peers)
+	n.roster.set(peers)
 }
 
 // wanted returns the nodes to be connected with: the others, and those that are expected.
@@ -130,37 +159,36 @@ func (n *instance) connectPeers() {
 	n.peers = maps.Clone(want)
 }
 
-// usherAll brings expected nodes into the configuration as they come, until ctx ends. Trying in vain stops the
-// others for a moment, so it is tried less and less often.
+// usherAll brings expected nodes into the configuration as they come, until ctx ends. The first member of the view does it.
 func (n *instance) usherAll(ctx context.Context) {
-	tick := time.NewTicker(usherPeriod)
-	defer tick.Stop()
-	type wait struct{ until, pause time.Duration }
-	waits := map[ids.NodeID]wait{}
+	under := map[ids.NodeID]bool{} // being brought in
+	over := make(chan ids.NodeID, MaxNodes)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case node := <-over:
+			delete(under, node)
+		case <-n.news:
+		}
+		if !n.leads.Load() {
+			continue
+		}
+		if err := n.admission.tidy(ctx); err != nil {
+			n.log.Info("who has come is expected still", "reason", err)
 		}
 		for _, p := range n.admission.expected() {
-			now := sinceBoot()
-			w := waits[p.Node]
-			if !n.links.connected(p.Node) {
-				delete(waits, p.Node)
+			if under[p.Node] || !n.links.connected(p.Node) {
 				continue
 			}
-			if w.pause == 0 {
-				w = wait{now + usherPauseMin, usherPauseMin} // it has to catch up
-			}
-			if now >= w.until {
-				if err := n.admission.usher(ctx, p); err != nil {
-					n.log.Info("a node has not caught up yet", "peer", p.Node, "reason", err)
+			under[p.Node] = true
+			n.background.Go(func() {
+				if err := n.admission.usher(ctx, p); err != nil && ctx.Err() == nil {
+					n.log.Info("a node that was let in is not there yet", "peer", p.Node, "reason", err)
+					<-time.After(usherPause)
 				}
-				w.pause = min(2*w.pause, usherPauseMax)
-				w.until = sinceBoot() + w.pause
-			}
-			waits[p.Node] = w
+				over <- p.Node
+			})
 		}
 	}
 }

@@ -19,9 +19,6 @@ import (
 // rosterName is the file of what a node remembers of the others beside the configuration.
 const rosterName = "roster"
 
-// maxNumber bounds the numbers of nodes, far from where counting further would begin anew.
-const maxNumber ids.NodeID = 1 << 30
-
 // roster is who belongs to the cluster and where they listen, and what must be remembered of those that do not
 // belong to it any more.
 type roster struct {
@@ -36,8 +33,6 @@ type roster struct {
 
 // past is what is stored.
 type past struct {
-	// Highest is the highest number that was ever given to a node, as far as this one knows (ND6).
-	Highest ids.NodeID `json:"highest"`
 	// Issues says of each node when the latest certificate seen of it was issued, in unix seconds.
 	Issues map[ids.NodeID]int64 `json:"issues,omitempty"`
 }
@@ -61,8 +56,8 @@ func newRoster(data string, self ids.NodeID, nodes []identity.Peer, fixed map[id
 	return r, nil
 }
 
-// set replaces the configuration, and reports whether that has to be stored.
-func (r *roster) set(nodes []identity.Peer) (grew bool) {
+// set replaces the configuration.
+func (r *roster) set(nodes []identity.Peer) {
 	nodes = slices.Clone(nodes)
 	slices.SortFunc(nodes, func(a, b identity.Peer) int { return int(int64(a.Node) - int64(b.Node)) })
 	r.mu.Lock()
@@ -71,10 +66,8 @@ func (r *roster) set(nodes []identity.Peer) (grew bool) {
 		if addr := r.fixed[nodes[i].Node]; addr != "" {
 			nodes[i].Addr = addr
 		}
-		grew = r.raiseLocked(nodes[i].Node) || grew
 	}
 	r.nodes = nodes
-	return grew
 }
 
 // all returns the configured nodes.
@@ -102,32 +95,6 @@ func (r *roster) others() map[ids.NodeID]string {
 		}
 	}
 	return others
-}
-
-// highest returns the highest number that was ever given to a node.
-func (r *roster) highest() ids.NodeID {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.past.Highest
-}
-
-// raise notes that a number was given away, and stores that if it is news.
-func (r *roster) raise(n ids.NodeID) error {
-	r.mu.Lock()
-	news := r.raiseLocked(n)
-	r.mu.Unlock()
-	if news {
-		return r.save()
-	}
-	return nil
-}
-
-func (r *roster) raiseLocked(n ids.NodeID) bool {
-	if n <= r.past.Highest {
-		return false
-	}
-	r.past.Highest = n
-	return true
 }
 
 // accept checks a name that a certificate proves against what was seen before.

@@ -65,7 +65,7 @@ func run(ctx context.Context, c Config, o Options) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	n := &instance{cfg: c, program: o.Program, clock: o.Clock, stop: stop, phase: control.Starting, farewells: make(chan farewell)}
+	n := &instance{cfg: c, program: o.Program, clock: o.Clock, stop: stop, phase: control.Starting, farewells: make(chan farewell), news: make(chan struct{}, 1)}
 	if n.clock == nil {
 		n.clock = time.Now
 	}

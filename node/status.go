@@ -23,9 +23,12 @@ const statusPatience = 2 * time.Second
 
 // answer answers on the control socket.
 func (n *instance) answer(ctx context.Context, req control.Request) (control.Response, error) {
-	switch req.Command {
-	case control.CommandStop:
+	if req.Command == control.CommandStop {
 		n.stop()
+	} else if req.Command != control.CommandStatus && !n.isReady() {
+		return control.Response{}, errs.New(errs.Unavailable, "the node is starting")
+	}
+	switch req.Command {
 	case control.CommandToken:
 		return n.makeToken(req)
 	case control.CommandRemove:
@@ -44,17 +47,18 @@ func (n *instance) answer(ctx context.Context, req control.Request) (control.Res
 	return control.Response{Status: st}, nil
 }
 
+// isReady reports whether the engine and what it rests on are there.
+func (n *instance) isReady() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.ready
+}
+
 // scrubPart is about how much of the log one request verifies, in bytes.
 const scrubPart = 64 << 20
 
 // scrub answers control.CommandScrub.
 func (n *instance) scrub(req control.Request) (control.Response, error) {
-	n.mu.Lock()
-	ready := n.ready
-	n.mu.Unlock()
-	if !ready {
-		return control.Response{}, errs.New(errs.Unavailable, "the node is starting")
-	}
 	s, err := n.engine.Scrub(versionlog.LSN(req.From), scrubPart)
 	return control.Response{Scrub: &control.Scrub{
 		Next: uint64(s.Next), Done: s.Done, Records: s.Records, Bytes: s.Bytes, Repaired: s.Repaired, Damaged: s.Damaged,
@@ -127,6 +131,11 @@ func (n *instance) addEngine(st *control.Status, engine *shards.Status) {
 	}
 	for i := range st.Nodes {
 		st.Nodes[i].InView = engine.View.Rank(st.Nodes[i].Node) >= 0
+	}
+	if n.admission != nil {
+		for _, p := range n.admission.expected() {
+			st.Nodes = append(st.Nodes, control.Node{Node: p.Node, Address: p.Addr, Connected: n.links.connected(p.Node), Expected: true})
+		}
 	}
 	for _, g := range engine.Groups {
 		st.Groups = append(st.Groups, control.Group{

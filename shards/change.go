@@ -13,16 +13,18 @@ import (
 type change struct {
 	fn    func([]views.Peer) []views.Peer
 	done  chan error
-	asked ids.ViewID // the view that was to be changed, 0 before
+	gone  <-chan struct{} // closed when nobody waits any more
+	asked ids.ViewID      // the view that was to be changed, 0 before
 	want  []views.Peer
 }
 
 // Reconfigure changes the configured nodes of the cluster by one change of views: change gets those of the view that this
-// node is in, by number, and returns what they shall be. It waits for a view. It fails with
-// errs.Unavailable if another change or a failure was first, or if too few of the new nodes have what the cluster
-// has, and with errs.Interrupted if ctx ends first, after which it may still come about.
+// node is in, by number, and returns what they shall be, perhaps more than once. It waits for a view, and until nodes that it adds have
+// caught up and have links to all members, so that the change of views takes them in. It fails with
+// errs.Unavailable if another change or a failure was first, and with errs.Interrupted if ctx ends first, after which it
+// may still come about.
 func (n *Node) Reconfigure(ctx context.Context, fn func([]views.Peer) []views.Peer) error {
-	c := &change{fn: fn, done: make(chan error, 1)}
+	c := &change{fn: fn, done: make(chan error, 1), gone: ctx.Done()}
 	n.mu.Lock()
 	err := n.usableLocked()
 	n.mu.Unlock()
@@ -40,30 +42,48 @@ func (n *Node) Reconfigure(ctx context.Context, fn func([]views.Peer) []views.Pe
 
 // endChanges begins the changes that can begin and answers those that are over.
 func (n *Node) endChanges() {
-	if !n.core.Active() {
+	if len(n.changes) == 0 || !n.core.Active() {
 		return
 	}
 	view := n.core.View()
+	ended := false // for the first change that can begin
 	kept := n.changes[:0]
-	for i, c := range n.changes {
+	for _, c := range n.changes {
 		switch {
-		case c.asked == 0 && i == 0:
+		case c.asked == 0 && c.abandoned():
+		case c.asked == 0 && !ended:
 			c.want = c.fn(slices.Clone(view.Nodes))
 			if slices.Equal(c.want, view.Nodes) {
 				c.done <- nil
 				continue
 			}
-			c.asked = view.ID
-			n.log.Info("changing the configuration", "nodes", c.want)
-			n.carryOut(n.core.Change(c.want))
-			kept = append(kept, c)
+			if kept = append(kept, c); n.mayEnter(&view, c.want) {
+				c.asked, ended = view.ID, true
+				n.log.Info("changing the configuration", "nodes", c.want)
+				n.carryOut(n.core.Change(c.want))
+			}
 		case c.asked == 0 || c.asked == view.ID:
 			kept = append(kept, c)
 		case slices.Equal(c.want, view.Nodes):
 			c.done <- nil
 		default:
-			c.done <- errs.New(errs.Unavailable, "the configuration was not changed: something else was first, or a node has not caught up")
+			c.done <- errs.New(errs.Unavailable, "the configuration was not changed: something else was first")
 		}
 	}
 	n.changes = kept
+}
+
+// mayEnter reports whether a change of views would take in those of the nodes that are new.
+func (n *Node) mayEnter(view *views.View, nodes []views.Peer) bool {
+	return !slices.ContainsFunc(nodes, func(p views.Peer) bool { return !view.Configured(p.Node) && !n.core.MayEnter(p.Node) })
+}
+
+// abandoned reports whether whoever wanted the change has given up.
+func (c *change) abandoned() bool {
+	select {
+	case <-c.gone:
+		return true
+	default:
+		return false
+	}
 }

@@ -46,6 +46,7 @@ func (n *Node) onMessage(from ids.NodeID, msg []byte) {
 		var effects []views.Effect
 		effects, err = n.core.Message(from, body)
 		n.carryOut(effects)
+		n.endChanges() // somebody may have caught up
 	case forFetch:
 		err = n.onFetch(from, body)
 	case forReply:

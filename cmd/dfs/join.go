@@ -12,12 +12,12 @@ import (
 
 const joinHelp = `Make a node of an existing cluster on this machine, with a token that dfs token create printed on another.
 
-The token names the cluster and a member of it, which must run. That member must prove to belong to the cluster before
+The token names the cluster and some of its nodes, of which one must run. That one must prove to belong to the cluster before
 it is shown the token. The new node gets its number, its certificate and the list of nodes; its settings are written to
-DIR/node.toml. Nothing is started, unless --start says so: run the node with dfs node --data DIR. It counts as one of the
-cluster from now on, so start it soon.
+DIR/node.toml. Nothing is started, unless --start says so: run the node with dfs node --data DIR. It is expected from now
+on, and counts as one of the cluster once it has what the others have.
 
-A token lets in one node. Should the connection break, the same command can be given again.`
+A token lets in one node. Should the connection break, or the node that was asked, the same command can be given again.`
 
 func newJoin(e *env) *cobra.Command {
 	var c node.Config
@@ -26,8 +26,8 @@ func newJoin(e *env) *cobra.Command {
 		Use:   "join TOKEN",
 		Short: "Make a node of an existing cluster",
 		Long:  joinHelp,
-		Example: `  dfs join dfs1_… --data /var/lib/dfs --listen 10.0.0.2:7940 --mount /mnt/dfs
-  dfs join dfs1_… --data /var/lib/dfs --listen 10.0.0.2:7940 --start`,
+		Example: `  dfs join dfs2_… --data /var/lib/dfs --listen 10.0.0.2:7940 --mount /mnt/dfs
+  dfs join dfs2_… --data /var/lib/dfs --listen 10.0.0.2:7940 --start`,
 		Args: needArgs("a token"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := needFlags(cmd, "data", "listen"); err != nil {

@@ -68,7 +68,7 @@ func newNodeReplace(e *env) *cobra.Command {
 		Long: `Print a token for dfs join, with which a node that lost its disk comes back under its number, with a new data directory: it
 gets everything from the others. From then on the old directory is refused, should it turn up again.`,
 		Example: `  dfs node replace 3
-  dfs join dfs1_… --data /var/lib/dfs --listen 10.0.0.3:7940      # on the machine with the new disk`,
+  dfs join dfs2_… --data /var/lib/dfs --listen 10.0.0.3:7940      # on the machine with the new disk`,
 		Args: needArgs("the number of a node"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseNode(cmd, args[0])

@@ -174,8 +174,11 @@ func nodeText(n control.Node, self ids.NodeID) string {
 	case n.Connected:
 		text = "connected"
 	}
-	if n.InView {
+	switch {
+	case n.InView:
 		return text + ", in the view"
+	case n.Expected:
+		return text + ", let in, has not come yet"
 	}
 	return text + ", not in the view"
 }

@@ -29,8 +29,8 @@ func newTokenCreate(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Print a token that lets one node in",
-		Long: `Print a token for dfs join. It lets one node in, once, until it expires, through this node, which must run then. Treat it as
-a password: who has it first is in.`,
+		Long: `Print a token for dfs join. It lets one node in, once, until it expires, through any node of the cluster that runs then.
+Treat it as a password: who has it first is in.`,
 		Example: `  dfs token create
   dfs token create --expires 15m --data /var/lib/dfs`,
 		Args: needArgs(),
