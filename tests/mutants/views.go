@@ -69,7 +69,8 @@ var membership = []mutant{
 
 	// Leases.
 	one("a view opens at once", simulation, "shards/peers.go",
-		"if wait := n.openAfter(n.view) - n.cfg.Monotonic(); wait <= 0 {", "if n.opening {"),
+		"if wait := n.openAfter(n.view) - n.cfg.Monotonic(); wait <= 0 {",
+		"if wait := n.openAfter(n.view) - n.cfg.Monotonic(); wait <= 0 || n.opening {"),
 	one("the lease goes on between two views", "./shards TestBetweenViews", "shards/view.go",
 		"n.lease.Store(0) // what is applied now must not be seen before the next view is open", ""),
 	one("the present is read without a lease", simulation, "shards/peers.go",
