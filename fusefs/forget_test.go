@@ -7,6 +7,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"dfs/ids"
+	"dfs/namespace"
 	"dfs/objects"
 )
 
@@ -142,5 +143,23 @@ func TestForgetterTellsLength(t *testing.T) {
 	grow("more")
 	if got := l.order; len(got) != 3 || got[0] != "forget" || got[1] != "put" || got[2] != "forget" {
 		t.Errorf("U2: with a write at the same time the kernel was told to %v", got)
+	}
+}
+
+// U2: by the answer to chmod the kernel may take a file to be shorter than it was told before.
+func TestSetAttrTellsLength(t *testing.T) {
+	w := newWire(t)
+	made, err := namespace.DecodeCreateResult(w.store.must(ids.Namespace, namespace.Create{Parent: 1, Name: "f", Mode: 0o100644}.Encode()).Body)
+	must(t, err)
+	w.store.must(w.store.DataShard(made.Ino), objects.Write{Ino: made.Ino}.Encode(), []byte("text"))
+	n := w.f.nodes.ref(nodeKey{ino: made.Ino})
+	n.asked.size.Store(10)
+	in := fuse.SetAttrIn{SetAttrInCommon: fuse.SetAttrInCommon{InHeader: fuse.InHeader{NodeId: uint64(n.id)}, Valid: fuse.FATTR_MODE, Mode: 0o600}}
+	var out fuse.AttrOut
+	if status := w.f.SetAttr(nil, &in, &out); status != fuse.OK || out.Size != 4 {
+		t.Fatalf("chmod: %v, of %d bytes", status, out.Size)
+	}
+	if got := n.asked.size.Load(); got != 4 {
+		t.Errorf("U2: the kernel is taken to know of %d bytes, it may know of 4", got)
 	}
 }

@@ -53,7 +53,11 @@ func (f *filesystem) setAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fu
 	} else if in.Valid&fuse.FATTR_SIZE != 0 {
 		return errs.New(errs.Invalid, "only a file has a size to be set")
 	}
-	return f.attrOf(ctx, n, &inode, &out.Attr)
+	if err := f.attrOf(ctx, n, &inode, &out.Attr); err != nil || !regular {
+		return err
+	}
+	n.asked.shorter(int64(out.Size)) // the kernel believes it, whatever it was told meanwhile
+	return nil
 }
 
 // nameAttrs returns the namespace's part of a change of attributes.
