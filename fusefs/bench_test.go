@@ -21,7 +21,7 @@ import (
 //	go test ./fusefs -bench Loop -run '^$'
 func BenchmarkLoop(b *testing.B) {
 	for _, loop := range []string{"own", "go-fuse"} {
-		for _, call := range []string{"fstat", "stat", "open", "read4k", "read1m", "write4k", "write128k", "create"} {
+		for _, call := range []string{"fstat", "stat", "deep", "open", "read4k", "read1m", "write4k", "write128k", "create"} {
 			for _, callers := range []int{1, 4} {
 				b.Run(fmt.Sprintf("loop=%s/call=%s/callers=%d", loop, call, callers), func(b *testing.B) {
 					m := mount(b, func(c *Config) {
@@ -42,7 +42,9 @@ func benchmarkCall(b *testing.B, m *mounted, call string, callers int) {
 	cmd.Env = append(os.Environ(), "DFS_TEST_MOUNT="+m.dir, fmt.Sprintf("DFS_TEST_CALLS=%s %d %d", call, callers, b.N))
 	var r0, r1 unix.Rusage
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &r0)
+	before := m.requests()
 	out, err := cmd.Output()
+	b.ReportMetric(float64(m.requests()-before)/float64(b.N), "requests/op")
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &r1)
 	cpu := (r1.Utime.Nano() + r1.Stime.Nano() - r0.Utime.Nano() - r0.Stime.Nano())
 	b.ReportMetric(float64(cpu)/float64(b.N)/1e3, "cpu-us/op")
@@ -136,6 +138,14 @@ func clientCall(t *testing.T, name string, caller int) func(i int) error {
 		fd := open(unix.O_RDONLY)
 		return func(int) error { return unix.Fstat(fd, &st) }
 	case "stat":
+		return func(int) error { return unix.Lstat(path, &st) }
+	case "deep": // what it takes to get to a file three directories down
+		dir := filepath.Join(clientDir, "a", "b", "c")
+		path = filepath.Join(dir, "f")
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Error(err)
+		}
+		_ = unix.Close(open(unix.O_CREAT | unix.O_WRONLY))
 		return func(int) error { return unix.Lstat(path, &st) }
 	case "open":
 		return func(int) error { return unix.Close(open(unix.O_RDONLY)) }
