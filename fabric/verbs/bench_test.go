@@ -26,17 +26,28 @@ type bench struct {
 	all    map[ids.NodeID]*Fabric
 	mems   map[ids.NodeID][]byte
 	landed map[ids.NodeID]*atomic.Pointer[func()]
+	broken chan error
+}
+
+// wait waits until over is closed. Over a link that breaks nothing more would come.
+func (x *bench) wait(b *testing.B, over chan struct{}) {
+	select {
+	case <-over:
+	case err := <-x.broken:
+		b.Fatalf("the link broke: %v", err)
+	}
 }
 
 func newBench(b *testing.B, n int) *bench {
 	ready, up := make(chan struct{}, 4), make(chan struct{}, 4)
 	device := onDevice()
-	x := &bench{mems: map[ids.NodeID][]byte{}, landed: map[ids.NodeID]*atomic.Pointer[func()]{1: {}, 2: {}}}
+	x := &bench{broken: make(chan error, 4), mems: map[ids.NodeID][]byte{}, landed: map[ids.NodeID]*atomic.Pointer[func()]{1: {}, 2: {}}}
 	x.all = cluster(b, 2, func(cfg *Config) {
 		device(cfg)
 		mine := x.landed[cfg.TCP.Self]
 		cfg.TCP.Events = fabric.Events{
 			Up:      func(ids.NodeID) { up <- struct{}{} },
+			Down:    func(_ ids.NodeID, err error) { x.broken <- err },
 			Message: func(ids.NodeID, []byte) { ready <- struct{}{} },
 			Wake: func() {
 				if fn := mine.Load(); fn != nil {
@@ -91,7 +102,7 @@ func pingPong(b *testing.B, write func(f *Fabric, to ids.NodeID, count uint64)) 
 	b.ResetTimer()
 	began = time.Now()
 	write(x.all[1], 2, 1)
-	<-over
+	x.wait(b, over)
 	b.StopTimer()
 	slices.Sort(times)
 	b.ReportMetric(float64(times[len(times)/2].Nanoseconds())/2000, "p50-us")
@@ -165,6 +176,6 @@ func bandwidth(b *testing.B, size, batch int, source bool) {
 	b.ResetTimer()
 	x.all[2].WriteWords(1, 1, 8, []uint64{1}) // wakes node 1
 	x.all[2].Flush()
-	<-over
+	x.wait(b, over)
 	b.StopTimer()
 }

@@ -103,6 +103,7 @@ type queuePair struct {
 	events   *os.File // the completion channel, for the runtime's poller
 	raw      syscall.RawConn
 	waiting  sync.Mutex // held by wait, so that the channel outlives it
+	deadline time.Time  // of the channel; guarded by waiting
 }
 
 func (d *adapter) open(s sizes) (pair, error) {
@@ -228,8 +229,11 @@ func (q *queuePair) arm(which queue) error { return errnoOf(C.dfs_pair_arm(q.c, 
 func (q *queuePair) wait(deadline time.Time) error {
 	q.waiting.Lock()
 	defer q.waiting.Unlock()
-	if err := q.events.SetReadDeadline(deadline); err != nil {
-		return err
+	if deadline != q.deadline {
+		if err := q.events.SetReadDeadline(deadline); err != nil {
+			return err
+		}
+		q.deadline = deadline
 	}
 	var failed error
 	err := q.raw.Read(func(uintptr) bool {
