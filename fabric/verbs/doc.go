@@ -52,7 +52,8 @@
 //
 // The build tag verbs, with cgo, compiles the part that talks to adapters (ibv.go). It needs the headers
 // of rdma-core, and loads the library when the program runs. Without the tag, or without library or
-// adapter, all links stay on TCP. iWARP adapters have no immediate data and are not used.
+// adapter, all links stay on TCP. iWARP adapters are not used: they have no immediate data, by which all that lands is
+// told, and their queue pairs connect through a connection manager only, not by the numbers that the ends exchange.
 //
 // Invariants
 //
