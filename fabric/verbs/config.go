@@ -52,8 +52,9 @@ const (
 	sparedSlots   = 8
 	// pieceMax is the most that one write carries.
 	pieceMax = 128 << 10
-	// looks is how often a reader that has nothing else to do looks for completions before it lets others have the processor.
-	looks = 32
+	// looks is how often a reader that has nothing else to do looks for completions in one call. It holds the lock of the
+	// link meanwhile, which those who write want.
+	looks = 4
 	// window is how many bytes may be on their way.
 	window = 1 << 20
 	// copyMax is the longest write that is copied when it is queued.
