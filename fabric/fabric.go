@@ -57,7 +57,8 @@ type Fabric interface {
 	// the peer is known to have it, or until Down(peer). It is dropped where F5 says so.
 	Write(peer ids.NodeID, region RegionID, off int, src []byte)
 	// WriteWords queues 8-byte words to be stored atomically at off, a multiple of 8 bytes (F2). words may be
-	// reused at once. It may replace words queued before for the same place if nothing was queued since.
+	// reused at once. It may replace words queued before for the same place if nothing was queued since, and words that are as
+	// this node has written them there last need not be sent: nobody else may write there.
 	WriteWords(peer ids.NodeID, region RegionID, off int, words []uint64)
 	// Send queues a control message; msg may be reused at once. It is dropped if peer is not connected.
 	Send(peer ids.NodeID, msg []byte)

@@ -11,7 +11,8 @@
 //
 // # What goes over a queue pair
 //
-// Write is one RDMA WRITE for each 128 KiB, WriteWords one for each cache line. The last of what one
+// Write is one RDMA WRITE for each 128 KiB, WriteWords one for each cache line, or what software stores
+// in order, without the words that the peer has from before. The last of what one
 // Flush posts carries immediate data, which raises a completion at the peer: its reader looks for
 // completions for a moment and then sleeps on the completion channel. Control messages go by SEND over the
 // same pair and not over the TCP connection, for F1 wants them in order with the writes; the

@@ -51,6 +51,7 @@ type link struct {
 
 	directory map[fabric.RegionID]note // the peer's regions
 	mine      map[fabric.RegionID]*offered
+	rows      map[fabric.RegionID]*row // what was last posted there by WriteWords
 	sources   map[*source]registration
 	leaving   []leaving // sources that are released but not wholly sent
 
@@ -93,6 +94,7 @@ func newLink(p *peer, pr pair) *link {
 		p: p, f: p.f, pair: pr, done: make(chan struct{}),
 		ring: make([]held, s.sends), stage: stage{mem: mem, key: k},
 		directory: map[fabric.RegionID]note{}, mine: map[fabric.RegionID]*offered{}, sources: map[*source]registration{},
+		rows:  map[fabric.RegionID]*row{},
 		comps: make([]completion, 64), slots: make([]uint32, 0, 64),
 	}
 }
@@ -387,9 +389,11 @@ func (l *link) noted(n note) error {
 			return errs.New(errs.Corrupt, "the peer has more regions than can be")
 		}
 		l.directory[n.id] = n
+		delete(l.rows, n.id)
 		l.ask.waiting = l.ask.waiting && l.ask.region != n.id
 	case noteRevoke:
 		delete(l.directory, n.id)
+		delete(l.rows, n.id)
 		l.notes = note{kind: noteRevoked, id: n.id}.append(l.notes)
 	case noteRevoked:
 		if reg := l.mine[n.id]; reg != nil {

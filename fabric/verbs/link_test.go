@@ -3,6 +3,7 @@ package verbs
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -290,6 +291,61 @@ func TestWordsAreCut(t *testing.T) {
 	}
 	l.reqs = nil // never posted
 	l.fail(errors.New("the test is over"))
+}
+
+// F2: of a row only what has changed is sent, and all of it where something else was written across it, to another
+// place, or to memory that the peer has registered anew.
+func TestRowsAreSentOnce(t *testing.T) {
+	all, w := two(t, nil)
+	mem := fabric.Alloc(4096)
+	all[2].Register(5, mem)
+	all[2].Send(1, []byte("ready"))
+	all[2].Flush()
+	w[1].wait(t, "node 2", func() bool { return len(w[1].messages) == 1 })
+	p, sent := all[1].peer(2), 0
+	row := make([]uint64, 24)
+	check := func(what string, want ...uint64) { // offsets and sizes, in words
+		t.Helper()
+		p.mu.Lock()
+		l := p.link
+		l.queueWords(5, 128, row)
+		var got []uint64
+		for l.step() {
+		}
+		for _, r := range l.reqs {
+			got = append(got, (r.remote-l.directory[5].addr-128)/8, uint64(r.size)/8)
+		}
+		l.pump()
+		p.mu.Unlock()
+		if !slices.Equal(got, want) {
+			t.Errorf("F2: %s: offsets and sizes %v, want %v", what, got, want)
+		}
+		sent++
+		all[1].Send(2, []byte("sent"))
+		all[1].Flush()
+		w[2].wait(t, "the row", func() bool { return len(w[2].messages) == sent })
+		if !slices.Equal(fabric.Words(mem)[16:40], row) {
+			t.Errorf("F2: %s: the row is %v, want %v", what, fabric.Words(mem)[16:40], row)
+		}
+	}
+	check("the first", 0, 8, 8, 8, 16, 8)
+	check("the same")
+	row[3], row[5], row[23] = 1, 2, 3
+	check("three words", 3, 3, 23, 1)
+	all[1].Write(2, 5, 128+8*4, []byte("across  "))
+	all[1].Flush()
+	row[20] = 9
+	check("something across it", 0, 8, 8, 8, 16, 8)
+	all[1].WriteWords(2, 5, 128+8*8, []uint64{77})
+	all[1].Flush()
+	check("words at another place", 0, 8, 8, 8, 16, 8)
+	all[2].Deregister(5)
+	mem = fabric.Alloc(4096)
+	all[2].Register(5, mem)
+	all[2].Send(1, []byte("ready"))
+	all[2].Flush()
+	w[1].wait(t, "node 2", func() bool { return len(w[1].messages) == 2 })
+	check("registered anew", 0, 8, 8, 8, 16, 8)
 }
 
 // Q1, Q8: sources are sent without a copy, and an idle link polls nothing.

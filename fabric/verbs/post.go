@@ -211,22 +211,35 @@ func (l *link) stepWrite(o *op) bool {
 	if !ok && !l.isAbsent(o.region) {
 		return l.wanted(o.region)
 	}
+	if !ok {
+		delete(l.rows, o.region)
+	}
 	if !ok || o.off < 0 || uint64(o.off) > target.size || uint64(len(b)) > target.size-uint64(o.off) {
 		l.discards++ // F4
 		l.progress(o, len(b)-o.done)
 		return true
 	}
+	row := l.row(o, len(b))
+	if row != nil {
+		if o.done = row.same(b, o.done); o.done == len(b) {
+			l.progress(o, 0)
+			return true
+		}
+	}
 	rest := b[o.done:]
 	at := o.off + o.done
 	n := min(len(rest), pieceMax, len(l.stage.mem)/4)
-	if o.kind == opWords {
-		n = min(len(rest), 8*l.f.dev.words(), 64-at%64) // Q3
+	if row != nil {
+		n = row.changed(b, o.done, min(len(rest), 8*l.f.dev.words(), 64-at%64)) // Q3
 	}
 	r := request{op: opWrite, remote: target.addr + uint64(at), rkey: target.key, size: uint32(n)}
 	if k, ok := l.sourced(rest[:n]); ok && o.src != nil {
 		r.local, r.lkey = k.addr, k.local
 	} else if !l.stage.fill(&r, rest[:n], l.pair.inline()) {
 		return false
+	}
+	if row != nil {
+		row.posted(rest[:n], o.done)
 	}
 	l.put(r, n)
 	l.progress(o, n)

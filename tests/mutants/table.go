@@ -127,6 +127,16 @@ var engine = []mutant{
 	one("the mark is not persisted by Close", "./versionlog TestGolden", "versionlog/sync.go",
 		"err = l.mark.f.Persist()", "err = nil"),
 
+	// Links.
+	{"words of a row are not sent though the memory is another", "./fabric/verbs TestRowsAreSentOnce", []edit{
+		{"fabric/verbs/link.go", "l.directory[n.id] = n\n\t\tdelete(l.rows, n.id)", "l.directory[n.id] = n"},
+		{"fabric/verbs/link.go", "delete(l.directory, n.id)\n\t\tdelete(l.rows, n.id)", "delete(l.directory, n.id)"},
+	}},
+	one("words of a row are not sent though something was written across it", "./fabric/verbs TestRowsAreSentOnce", "fabric/verbs/row.go",
+		"delete(l.rows, o.region)", "_ = size"),
+	one("a source is deregistered while it is being sent", "./fabric/verbs TestSourceReleased", "fabric/verbs/link.go",
+		"l.leaving[0].until <= l.freed", "l.leaving[0].until > 0"),
+
 	// Persistent memory.
 	one("a write ends in no fence", "./versionlog TestStoreOrder", "nvm/dax.go",
 		"f.flush(open)\n\t\tf.fl.fence()", "f.flush(open)"),
