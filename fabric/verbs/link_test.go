@@ -408,10 +408,11 @@ func TestSourceReleased(t *testing.T) {
 	all[1].Write(2, 1, 0, src) // more than is on its way at once
 	all[1].Flush()
 	release()
-	if n := device1(all[1]).registrations.Load(); n != before {
-		t.Errorf("Q5: %d registrations, %d before the release of what is being sent", n, before)
-	}
+	n := device1(all[1]).registrations.Load()
 	far.mu.Unlock()
+	if n != before {
+		t.Fatalf("Q5: %d registrations, %d before the release of what is being sent", n, before)
+	}
 	all[1].Send(2, []byte("sent"))
 	all[1].Flush()
 	w[2].wait(t, "the message behind it", func() bool { return len(w[2].messages) == 1 })
