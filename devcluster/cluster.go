@@ -130,15 +130,17 @@ func (c *Cluster) make(o Options) error {
 	return c.assignPorts()
 }
 
-// assignPorts gives every node a free port and writes all configurations. No node may be running.
+// assignPorts gives the cluster a loopback address and every node a port there, and writes all configurations. No node may
+// be running.
 func (c *Cluster) assignPorts() error {
-	ports, err := freePorts(len(c.Nodes))
+	host := ownLoopback()
+	ports, err := freePorts(host, len(c.Nodes))
 	if err != nil {
 		return err
 	}
 	addresses := map[string]string{}
 	for i, n := range c.Nodes {
-		addresses[strconv.Itoa(n.N)] = net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[i]))
+		addresses[strconv.Itoa(n.N)] = net.JoinHostPort(host.String(), strconv.Itoa(ports[i]))
 	}
 	for _, n := range c.Nodes {
 		n.Config.Listen, n.Config.Peers = addresses[strconv.Itoa(n.N)], addresses
@@ -169,13 +171,19 @@ func (c *Cluster) portsFree() bool {
 	return true
 }
 
-// freePorts finds loopback ports that nobody listens on, below those that the kernel hands out for outgoing
-// connections, so that they are still free when the nodes come to listen.
-func freePorts(n int) ([]int, error) {
+// ownLoopback returns an address of this machine that hardly anybody else listens on: all of 127.0.0.0/8 is. So a node that
+// is stopped, while the others know it by its port, does not lose that to another cluster or to an outgoing connection.
+func ownLoopback() net.IP {
+	return net.IPv4(127, byte(1+mathrand.IntN(254)), byte(mathrand.IntN(256)), byte(1+mathrand.IntN(254)))
+}
+
+// freePorts finds ports that nobody listens on, below those that the kernel hands out for outgoing connections: a program
+// that listens on all addresses would be in the way.
+func freePorts(host net.IP, n int) ([]int, error) {
 	const low, high, tries = 17000, 32000, 1000
 	var ports []int
 	for range tries {
-		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: low + mathrand.IntN(high-low)})
+		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: host, Port: low + mathrand.IntN(high-low)})
 		if err != nil {
 			continue
 		}
@@ -184,7 +192,7 @@ func freePorts(n int) ([]int, error) {
 			return ports, nil
 		}
 	}
-	return nil, errs.New(errs.Unavailable, "no %d free ports on 127.0.0.1 between %d and %d", n, low, high)
+	return nil, errs.New(errs.Unavailable, "no %d free ports on %v between %d and %d", n, host, low, high)
 }
 
 // takeLock keeps other commands away (DC4).

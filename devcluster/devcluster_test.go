@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -214,6 +215,22 @@ func TestOneAtATime(t *testing.T) {
 		t.Fatalf("got %+v, %v", again, err)
 	}
 	c.lock = again.lock
+}
+
+// Each cluster listens at an address of its own: what is stopped does not lose its ports to another cluster.
+func TestOwnAddresses(t *testing.T) {
+	hosts := map[string]bool{}
+	for range 3 {
+		c := create(t, 2)
+		host, _, err := net.SplitHostPort(c.Nodes[0].Config.Listen)
+		if ip := net.ParseIP(host); err != nil || !ip.IsLoopback() || hosts[host] || host == "127.0.0.1" {
+			t.Errorf("a cluster listens on %s, %v; others on %v", c.Nodes[0].Config.Listen, err, hosts)
+		}
+		if other, _, _ := net.SplitHostPort(c.Nodes[1].Config.Listen); other != host {
+			t.Errorf("the nodes of a cluster listen on %s and %s", host, other)
+		}
+		hosts[host] = true
+	}
 }
 
 func TestBadDirectories(t *testing.T) {
