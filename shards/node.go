@@ -46,7 +46,7 @@ type Config struct {
 	SyncAfter time.Duration // what nobody waits for is persisted after this; 0 means 50 ms
 	// SuspectAfter is how long a peer may be silent, as long as this node itself is not held up, before it is taken to
 	// be gone; 0 means 2 s. LeaseFor is how long after a sign of life that the others have answered this node may
-	// answer reads of the present; 0 means three quarters of SuspectAfter.
+	// answer reads of the present; 0 means a quarter of SuspectAfter, but two heartbeats at least.
 	SuspectAfter time.Duration
 	LeaseFor     time.Duration
 	Soft         time.Duration // when no view is open for so long, calls fail until there is one; 0: they wait
@@ -87,7 +87,7 @@ func (c Config) withDefaults() Config {
 		c.SuspectAfter = 2 * time.Second
 	}
 	if c.LeaseFor == 0 {
-		c.LeaseFor = c.SuspectAfter * 3 / 4
+		c.LeaseFor = max(c.SuspectAfter/4, 2*c.Heartbeat)
 	}
 	if c.Grace == 0 {
 		c.Grace = time.Second
@@ -187,14 +187,15 @@ type Node struct {
 // activeView is the view that this node is in.
 type activeView struct {
 	views.View
-	rank  ids.Rank
-	table *sst.Table
-	snap  *sst.Snapshot
-	homes homes             // of data, by the configured and by the settled nodes
-	open  bool              // every member has its regions registered
-	trim  bool              // the trim was delivered
-	sent  [64]time.Duration // when the own heartbeats were sent, by number modulo 64
-	heard []uint64          // the last heartbeat of each member that was seen
+	rank   ids.Rank
+	table  *sst.Table
+	snap   *sst.Snapshot
+	homes  homes             // of data, by the configured and by the settled nodes
+	open   bool              // every member has its regions registered
+	trim   bool              // the trim was delivered
+	unsure bool              // see views.Effect
+	sent   [64]time.Duration // when the own heartbeats were sent, by number modulo 64
+	heard  []uint64          // the last heartbeat of each member that was seen
 }
 
 // event is something that happened outside of Step.

@@ -17,11 +17,13 @@ type peers struct {
 	started time.Duration                  // when this node began
 	silence map[ids.NodeID]time.Duration   // how long a linked peer has given no sign of life
 	granted map[views.Member]time.Duration // when a member may last have been told that its heartbeat was heard here
+	parted  map[views.Member]bool          // who has said goodbye: what is seen of it afterwards is from before
 }
 
 func newPeers(now time.Duration) peers {
 	return peers{
 		ticked: now, started: now, silence: map[ids.NodeID]time.Duration{}, granted: map[views.Member]time.Duration{},
+		parted: map[views.Member]bool{},
 	}
 }
 
@@ -149,7 +151,7 @@ func (n *Node) hear(v *activeView) {
 		if r == v.rank {
 			continue
 		}
-		if beat := v.snap.Get(r, l.Heartbeat()); beat != v.heard[r] {
+		if beat := v.snap.Get(r, l.Heartbeat()); beat != v.heard[r] && !n.peers.parted[m] {
 			v.heard[r] = beat
 			n.heardOf(m.Node)
 			n.peers.granted[m] = now
@@ -184,6 +186,16 @@ func (v *activeView) leasedUntil(leaseFor time.Duration) time.Duration {
 	return until[len(until)-need]
 }
 
+// seenOpen reports whether all other members were heard in the view: it was open at each of them.
+func (v *activeView) seenOpen() bool {
+	for r := range v.Members {
+		if ids.Rank(r) != v.rank && v.heard[r] == 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // leased reports whether what is applied here is the present.
 func (n *Node) leased() bool { return int64(n.cfg.Monotonic()) < n.lease.Load() }
 
@@ -196,7 +208,7 @@ func (n *Node) openAfter(v *activeView) time.Duration {
 			at = max(at, heard+n.cfg.LeaseFor)
 		}
 	}
-	if v.ID > 1 && len(v.Members) < len(v.Nodes) {
+	if v.unsure {
 		at = max(at, n.peers.started+n.cfg.LeaseFor)
 	}
 	return at
@@ -214,6 +226,11 @@ func (n *Node) goodbye() {
 
 // onGoodbye takes note that a peer stops. Its link will break at once.
 func (n *Node) onGoodbye(p ids.NodeID) {
+	if n.view != nil {
+		if r := n.view.Rank(p); r >= 0 {
+			n.peers.parted[n.view.Members[r]] = true
+		}
+	}
 	maps.DeleteFunc(n.peers.granted, func(m views.Member, _ time.Duration) bool { return m.Node == p })
 }
 

@@ -13,6 +13,7 @@ import (
 	"dfs/multicast"
 	"dfs/namespace"
 	"dfs/record"
+	"dfs/sst"
 	"dfs/versionlog"
 	"dfs/views"
 )
@@ -111,7 +112,7 @@ func TestBetweenViews(t *testing.T) {
 	}
 	next.ID++
 	n.orders[0].stalled = []multicast.Delivery{{}} // it found no room, and was fetched later
-	n.activate(next)
+	n.activate(next, false)
 	if len(n.orders[0].stalled) > 0 {
 		t.Error("G4: what the last view could not deliver is delivered in the next")
 	}
@@ -192,7 +193,7 @@ func TestNoRoomAtTheEnd(t *testing.T) {
 	next := n.view.View
 	next.ID++
 	n.wedge()
-	n.activate(next)
+	n.activate(next, false)
 	log.full = false
 	n.open()
 	for range 5 {
@@ -202,5 +203,44 @@ func TestNoRoomAtTheEnd(t *testing.T) {
 		if !c.Ready() || c.result.Version != ids.MakeVersion(next.ID, uint64(i+1)) {
 			t.Errorf("G4: operation %d is over: %v, as version %v", i, c.Ready(), c.result.Version)
 		}
+	}
+}
+
+// Whoever said goodbye is not waited for, though a heartbeat of it from before is seen only then.
+func TestGoodbye(t *testing.T) {
+	n, now := alone(t, &silentFabric{}, 3)
+	n.activate(views.View{ID: 2, Members: []views.Member{{Node: 1, Incarnation: 1}, {Node: 2, Incarnation: 1}}, Nodes: n.cfg.Nodes}, false)
+	v := n.view
+	mem := make([]uint64, v.table.Layout().Words())
+	v.table = sst.New(v.table.Layout(), 0, mem)
+	theirs := mem[len(v.table.Row()):]
+	beat := func() {
+		theirs[v.table.Layout().Heartbeat()]++
+		if err := v.table.Snapshot(v.snap); err != nil {
+			t.Fatal(err)
+		}
+		n.hear(v)
+	}
+	*now = time.Hour
+	left := views.View{ID: 3, Members: v.Members[:1], Nodes: n.cfg.Nodes}
+	if beat(); n.openAfter(&activeView{View: left}) != *now+n.cfg.LeaseFor {
+		t.Fatal("G2: a member that was answered is not waited for")
+	}
+	n.onGoodbye(2)
+	if beat(); n.openAfter(&activeView{View: left}) > 0 {
+		t.Error("who has said goodbye is waited for")
+	}
+}
+
+// G2: who has started lately does not remember whom it answered, and waits if somebody may be left out who was.
+func TestForgottenAnswers(t *testing.T) {
+	n, now := alone(t, &silentFabric{}, 5)
+	*now = time.Millisecond
+	v := &activeView{View: views.View{ID: 3, Members: []views.Member{{Node: 1, Incarnation: 1}}, Nodes: n.cfg.Nodes}}
+	if n.openAfter(v) > *now {
+		t.Error("a node that is back waits for one that is away for long")
+	}
+	if v.unsure = true; n.openAfter(v) != n.cfg.LeaseFor {
+		t.Error("G2: a node that is back does not wait")
 	}
 }

@@ -98,7 +98,7 @@ func (n *Node) carryOut(effects []views.Effect) {
 		case views.CatchUp:
 			n.startFetch(append([]ids.NodeID{e.To}, e.Others...), 0, true, e.Layouts)
 		case views.Activate:
-			n.activate(e.View)
+			n.activate(e.View, e.Unsure)
 		case views.Open:
 			n.opening = true
 		}
@@ -116,6 +116,7 @@ func (n *Node) ends() views.Ends {
 			ends.Floor = max(ends.Floor, hlc.Timestamp(v.table.Get(v.table.Layout().Frontier(o.id))))
 		}
 	}
+	ends.Open = n.view != nil && n.view.seenOpen()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	ends.Floor = max(ends.Floor, n.floor)
@@ -184,7 +185,7 @@ func (n *Node) syncNow() bool {
 }
 
 // activate makes the rings and the table of a view and lets peers write into them.
-func (n *Node) activate(view views.View) {
+func (n *Node) activate(view views.View, unsure bool) {
 	if old := n.view; old != nil {
 		n.keepUnsent()
 		n.dropRegions(old)
@@ -194,7 +195,7 @@ func (n *Node) activate(view views.View) {
 	size := len(view.Members)
 	layout := sst.Layout{Members: size, Groups: len(n.orders)}
 	mem := fabric.Alloc(layout.Words() * 8)
-	v := &activeView{View: view, rank: view.Rank(n.cfg.Self.Node)}
+	v := &activeView{View: view, rank: view.Rank(n.cfg.Self.Node), unsure: unsure}
 	v.table = sst.New(layout, v.rank, fabric.Words(mem))
 	v.snap, v.heard = sst.NewSnapshot(layout), make([]uint64, size)
 	v.homes = newHomes(view.Layouts(), n.cfg.Shards, n.cfg.Replicas)

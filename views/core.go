@@ -63,6 +63,9 @@ type Effect struct {
 	Trim    *Trim
 	View    View
 	Number  uint64
+	// Unsure says of a view to activate that somebody who is not in it may still take itself to be in an earlier one, as far as
+	// those can tell that take part.
+	Unsure bool
 	// Layouts: this node is to get all data that these sets of nodes, by their layouts, say it keeps.
 	Layouts [][]ids.NodeID
 }
@@ -350,7 +353,7 @@ func (c *Core) handle(from ids.NodeID, m message) {
 		c.onDecided(m)
 	case commitMsg:
 		if c.phase == ready && m.ballot == c.ballot && len(m.attempts) == len(c.durable.Accepted.View.Members) {
-			c.install(m.attempts)
+			c.install(m.attempts, m.unsure)
 		}
 	case promiseMsg, acceptedMsg, readyMsg:
 		c.onAnswer(from, m)

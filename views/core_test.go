@@ -223,3 +223,34 @@ func TestEntersWithTheLastLink(t *testing.T) {
 func member(node ids.NodeID, links []ids.NodeID) state {
 	return state{member: Member{Node: node, Incarnation: 1}, attempt: 1, installed: 5, active: true, links: links}
 }
+
+// A view may open without regard to what its members have forgotten only if the one before was open everywhere, and all of its
+// members are there.
+func TestUnsure(t *testing.T) {
+	nodes := []Peer{{Node: 1}, {Node: 2}, {Node: 3}}
+	all, two := []Member{{1, 1}, {2, 1}, {3, 1}}, []Member{{1, 1}, {2, 2}}
+	for what, c := range map[string]struct {
+		base, next     []Member
+		survives, open bool
+		first, unsure  bool
+	}{
+		"one is back, another is away for long": {base: two, next: two, survives: true, open: true},
+		"one is left out":                       {base: all, next: two, survives: true, open: true, unsure: true},
+		"the last view never opened":            {base: two, next: two, survives: true, unsure: true},
+		"all have restarted":                    {base: all, next: all},
+		"some have restarted":                   {base: all, next: two, unsure: true},
+		"the first view":                        {next: all, first: true},
+	} {
+		l := leader{
+			basis:    []state{{member: Member{1, 1}}, {member: Member{2, 1}}},
+			reports:  map[ids.NodeID]*report{1: {survivor: c.survives, view: View{ID: 4}, ends: Ends{Open: c.open}}, 2: {view: View{ID: 4}}},
+			proposal: &Proposal{Base: View{ID: 4, Members: c.base, Nodes: nodes}, View: View{ID: 5, Members: c.next, Nodes: nodes}},
+		}
+		if c.first {
+			l.proposal.Base.ID = 0
+		}
+		if got := l.unsure(); got != c.unsure {
+			t.Errorf("%s: unsure is %v", what, got)
+		}
+	}
+}

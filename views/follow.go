@@ -201,7 +201,7 @@ func (c *Core) finished() {
 }
 
 // install makes the proposed view the current one (V1).
-func (c *Core) install(attempts []uint64) {
+func (c *Core) install(attempts []uint64, unsure bool) {
 	p := c.durable.Accepted
 	c.durable = Durable{View: p.View, Promised: c.durable.Promised}
 	c.holds, c.recv, c.current, c.change, c.source, c.theirs = false, nil, 0, nil, 0, nil
@@ -209,7 +209,7 @@ func (c *Core) install(attempts []uint64) {
 	c.spent = attempts
 	c.lead.reset()
 	c.persist()
-	c.effect(Effect{Kind: Activate, View: p.View})
+	c.effect(Effect{Kind: Activate, View: p.View, Unsure: unsure})
 	c.tell()
 	c.broadcast(message{kind: installedMsg, view: p.View.ID, instance: c.cfg.Self.Incarnation})
 	for r, m := range p.View.Members {

@@ -372,7 +372,23 @@ func (c *Core) commit() {
 	}
 	for r, m := range l.proposal.View.Members {
 		if attempts[r] > 0 {
-			c.send(m.Node, message{kind: commitMsg, ballot: l.ballot, attempts: attempts})
+			c.send(m.Node, message{kind: commitMsg, ballot: l.ballot, attempts: attempts, unsure: l.unsure()})
 		}
 	}
+}
+
+// unsure reports whether somebody who is not in the next view may still take itself to be in an earlier one. Once a view is
+// open at all its members that can be none but one of them.
+func (l *leader) unsure() bool {
+	base, next := &l.proposal.Base, &l.proposal.View
+	survivors, open := false, false
+	for _, s := range l.basis {
+		if r := l.reports[s.member.Node]; r.view.ID == base.ID && r.survivor {
+			survivors, open = true, open || r.ends.Open
+		}
+	}
+	if !open {
+		return base.ID > 0 && (survivors || len(next.Members) < len(next.Nodes))
+	}
+	return slices.ContainsFunc(base.Members, func(m Member) bool { return next.Rank(m.Node) < 0 })
 }

@@ -33,6 +33,7 @@ type message struct {
 	full     []ids.Version // ready: up to where the data is there that the next view's settled layout asks for
 	had      []ids.Version // ready: the same for the view before
 	attempts []uint64      // commit: of each member by rank, the attempt that the ballot rested on, 0 for none
+	unsure   bool          // commit: see Effect
 	view     ids.ViewID    // installed
 	instance uint32        // installed: the sender's incarnation
 }
@@ -67,6 +68,7 @@ func (m *message) encode() []byte {
 		e.versions(m.full)
 		e.versions(m.had)
 		e.vectors([][]uint64{m.attempts})
+		e.flag(m.unsure)
 	}
 	return e.b
 }
@@ -84,6 +86,7 @@ func (e *encoder) report(r *report) {
 	e.u64(uint64(r.ends.Floor))
 	e.u64(uint64(r.ends.Now))
 	e.flag(r.ends.Whole)
+	e.flag(r.ends.Open)
 }
 
 func decodeMessage(b []byte) (message, error) {
@@ -114,6 +117,7 @@ func decodeMessage(b []byte) (message, error) {
 		} else {
 			d.bad = true
 		}
+		m.unsure = d.flag()
 	default:
 		return m, errs.New(errs.Corrupt, "view message has kind %d", m.kind)
 	}
@@ -124,6 +128,6 @@ func (d *decoder) report() report {
 	return report{
 		member: d.member(), attempt: d.u64(), view: d.view(), survivor: d.flag(), received: d.vectors(),
 		accepted: d.proposal(), current: ids.ViewID(d.u32()), change: d.peers(),
-		ends: Ends{End: d.versions(), Floor: hlc.Timestamp(d.u64()), Now: hlc.Timestamp(d.u64()), Whole: d.flag()},
+		ends: Ends{End: d.versions(), Floor: hlc.Timestamp(d.u64()), Now: hlc.Timestamp(d.u64()), Whole: d.flag(), Open: d.flag()},
 	}
 }

@@ -123,6 +123,7 @@ type Ends struct {
 	Floor hlc.Timestamp // the latest moment that it answered about or promised anything for
 	Now   hlc.Timestamp // its wall clock
 	Whole bool          // it has, durably, the data that the layout of its view's configured nodes gives it
+	Open  bool          // it has seen that the view that it was in was open at all members
 }
 
 // state is what every node tells every other of itself whenever it changes.

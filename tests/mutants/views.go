@@ -100,6 +100,13 @@ var membership = []mutant{
 	one("who catches up says so however long ago it asked", "./shards TestCatchesUpAgain", "shards/fetch.go",
 		"f.ahead && now-f.began > fetchSoon && f.rounds < fetchRounds", "false"),
 
+	one("who said goodbye is waited for", "./shards TestGoodbye", "shards/peers.go",
+		"beat != v.heard[r] && !n.peers.parted[m] {", "beat != v.heard[r] {"),
+	one("who is back does not wait for those whom it may have answered", "./shards TestForgottenAnswers", "shards/peers.go",
+		"if v.unsure {", "if false {"),
+	one("a view that never opened is taken for one that was", "./views TestUnsure", "views/lead.go",
+		"open || r.ends.Open", "true"),
+
 	// The life of others.
 	one("silence is counted while this node was held up", "./shards TestSilence", "shards/peers.go",
 		"passed = min(passed, n.cfg.Heartbeat)", ""),
