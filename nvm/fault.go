@@ -104,3 +104,28 @@ func (s *Strict) DieAt(n, keep int) {
 		return 0, errs.New(errs.IO, "power is off: %v", op)
 	})
 }
+
+// Rot flips bits of a byte of a file, as it lies there and as it is durable, and returns what it is then: what disks do
+// now and then by themselves. With no bits to flip it only looks.
+func (s *Strict) Rot(name string, off int64, bits byte) byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.now[name]
+	if f == nil || off >= f.size || f.now[off/pageSize] == nil {
+		return 0
+	}
+	page, at := off/pageSize, off%pageSize
+	was, durable := f.now[page], f.durable[page]
+	rotten := *was
+	rotten[at] ^= bits
+	f.now[page] = &rotten
+	switch {
+	case durable == was:
+		f.durable[page] = &rotten
+	case durable != nil:
+		d := *durable
+		d[at] ^= bits
+		f.durable[page] = &d
+	}
+	return rotten[at]
+}

@@ -14,9 +14,10 @@ import (
 func (n *Node) OnAcknowledge(fn func(sub ids.Subgroup, op []byte)) { n.onAck = fn }
 
 // Vouched returns for how long what Now shows is the present though nothing more is heard of the other nodes, but for what
-// OnAcknowledge tells.
+// OnAcknowledge tells. It is never longer than LeaseFor: who is alone today may have others beside it tomorrow, and be left out by
+// them.
 func (n *Node) Vouched() time.Duration {
-	return max(0, time.Duration(n.lease.Load())-n.cfg.Monotonic())
+	return min(n.cfg.LeaseFor, max(0, time.Duration(n.lease.Load())-n.cfg.Monotonic()))
 }
 
 // announce tells of what the push that follows acknowledges or makes known (G10).

@@ -9,13 +9,39 @@ import (
 	"dfs/views"
 )
 
-// change is a configuration that someone waits for.
-type change struct {
+// Change is a change of the configured nodes that was asked for.
+type Change struct {
 	fn    func([]views.Peer) []views.Peer
-	done  chan error
-	gone  <-chan struct{} // closed when nobody waits any more
+	done  chan struct{} // closed when it is over
+	err   error
+	gone  <-chan struct{} // closed when nobody waits any more; nil: never
 	asked ids.ViewID      // the view that was to be changed, 0 before
 	want  []views.Peer
+}
+
+func (c *Change) finish(err error) {
+	c.err = err
+	close(c.done)
+}
+
+// Ready reports whether Wait would not wait.
+func (c *Change) Ready() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Wait waits for the end of the change, as Reconfigure does.
+func (c *Change) Wait(ctx context.Context) error {
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+		return errs.Wrap(errs.Interrupted, ctx.Err(), "waiting for a change of the configuration")
+	}
 }
 
 // Reconfigure changes the configured nodes of the cluster by one change of views: change gets those of the view that this
@@ -24,20 +50,27 @@ type change struct {
 // errs.Unavailable if another change or a failure was first, and with errs.Interrupted if ctx ends first, after which it
 // may still come about.
 func (n *Node) Reconfigure(ctx context.Context, fn func([]views.Peer) []views.Peer) error {
-	c := &change{fn: fn, done: make(chan error, 1), gone: ctx.Done()}
-	n.mu.Lock()
-	err := n.usableLocked()
-	n.mu.Unlock()
+	c, err := n.askReconfigure(fn, ctx.Done())
 	if err != nil {
 		return err
 	}
-	n.post(event{kind: changeAsked, change: c})
-	select {
-	case err := <-c.done:
-		return err
-	case <-ctx.Done():
-		return errs.Wrap(errs.Interrupted, ctx.Err(), "waiting for a change of the configuration")
+	return c.Wait(ctx)
+}
+
+// AskReconfigure is Reconfigure that does not wait.
+func (n *Node) AskReconfigure(fn func([]views.Peer) []views.Peer) (*Change, error) {
+	return n.askReconfigure(fn, nil)
+}
+
+func (n *Node) askReconfigure(fn func([]views.Peer) []views.Peer, gone <-chan struct{}) (*Change, error) {
+	c := &Change{fn: fn, done: make(chan struct{}), gone: gone}
+	n.mu.Lock()
+	err := n.usableLocked()
+	n.mu.Unlock()
+	if err == nil {
+		n.post(event{kind: changeAsked, change: c})
 	}
+	return c, err
 }
 
 // endChanges begins the changes that can begin and answers those that are over.
@@ -54,7 +87,7 @@ func (n *Node) endChanges() {
 		case c.asked == 0 && !ended:
 			c.want = c.fn(slices.Clone(view.Nodes))
 			if slices.Equal(c.want, view.Nodes) {
-				c.done <- nil
+				c.finish(nil)
 				continue
 			}
 			if kept = append(kept, c); n.mayEnter(&view, c.want) {
@@ -65,9 +98,9 @@ func (n *Node) endChanges() {
 		case c.asked == 0 || c.asked == view.ID:
 			kept = append(kept, c)
 		case slices.Equal(c.want, view.Nodes):
-			c.done <- nil
+			c.finish(nil)
 		default:
-			c.done <- errs.New(errs.Unavailable, "the configuration was not changed: something else was first")
+			c.finish(errs.New(errs.Unavailable, "the configuration was not changed: something else was first"))
 		}
 	}
 	n.changes = kept
@@ -79,7 +112,7 @@ func (n *Node) mayEnter(view *views.View, nodes []views.Peer) bool {
 }
 
 // abandoned reports whether whoever wanted the change has given up.
-func (c *change) abandoned() bool {
+func (c *Change) abandoned() bool {
 	select {
 	case <-c.gone:
 		return true

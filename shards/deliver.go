@@ -274,7 +274,7 @@ func (n *Node) settle(o *order, t hlc.Timestamp) {
 	o.frontier.Store(max(o.frontier.Load(), int64(t)))
 }
 
-// replay applies the records that the index lacks, in batches.
+// replay applies the records that the index lacks, in batches. It reads heads only, so damaged data is no hindrance.
 func (n *Node) replay() error {
 	const batch = 512
 	o := n.orders[0]
@@ -294,13 +294,17 @@ func (n *Node) replay() error {
 		lsns, recs, copies = lsns[:0], recs[:0], copies[:0]
 		return err
 	}
-	err := n.cfg.Log.Scan(n.applied.next, func(lsn versionlog.LSN, r record.Record) error {
+	err := n.cfg.Log.Heads(n.applied.next, func(lsn versionlog.LSN, r record.Record) error {
+		size, err := record.PeekSize(r)
+		if err != nil {
+			return err
+		}
 		if r.Kind() == record.Copy {
 			of, err := versionlog.CopiedFrom(r)
 			if err == nil && len(copies) == batch {
 				err = flush()
 			}
-			copies, next = append(copies, copied{of, lsn}), lsn+versionlog.LSN(r.Size())
+			copies, next = append(copies, copied{of, lsn}), lsn+versionlog.LSN(size)
 			return err
 		}
 		if r.Kind() != record.Op {
@@ -316,8 +320,8 @@ func (n *Node) replay() error {
 			}
 			o = at
 		}
-		lsns, recs = append(lsns, lsn), append(recs, append(record.Record(nil), r[:r.DataOffset()]...))
-		next = lsn + versionlog.LSN(r.Size())
+		lsns, recs = append(lsns, lsn), append(recs, append(record.Record(nil), r...))
+		next = lsn + versionlog.LSN(size)
 		return nil
 	})
 	if err == nil {

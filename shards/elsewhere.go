@@ -92,7 +92,8 @@ type DataRead struct {
 	off    int
 	p      []byte
 	waits  []*unitRead
-	damage error // of the data here
+	damage error   // of the data here
+	repair *repair // of that
 	err    error
 }
 
@@ -124,7 +125,7 @@ func (n *Node) readData(lsn versionlog.LSN, off int, p []byte, err error) *DataR
 	}
 	switch {
 	case errs.KindOf(err) == errs.Corrupt:
-		r.damage = err
+		r.damage, r.repair = err, n.askRepair(r.lsn)
 	case errors.As(err, &hollow):
 		r.err = r.ask()
 	default:
@@ -157,6 +158,13 @@ func (r *DataRead) ask() error {
 
 // Ready reports whether Wait would not wait for other nodes.
 func (r *DataRead) Ready() bool {
+	if r.repair != nil {
+		select {
+		case <-r.repair.done:
+		default:
+			return false
+		}
+	}
 	for _, w := range r.waits {
 		select {
 		case <-w.done:
@@ -170,7 +178,7 @@ func (r *DataRead) Ready() bool {
 // Wait returns when the data is read.
 func (r *DataRead) Wait() error {
 	if r.damage != nil {
-		if fail := r.n.repair(r.lsn); fail != nil {
+		if fail := r.repair.wait(); fail != nil {
 			r.n.log.Error("damaged data could not be repaired", "err", r.damage, "reason", fail)
 			return r.damage
 		}

@@ -232,7 +232,7 @@ func (n *Node) readPiece(q fetchRequest, place fetchPlace, known bool) ([]byte, 
 		place.lsn, common = n.cfg.Log.Locate(q.after)
 	}
 	o, next := n.orders[q.order], place
-	err := n.cfg.Log.Scan(place.lsn, func(lsn versionlog.LSN, r record.Record) error {
+	err := n.recordsFrom(place.lsn, func(lsn, end versionlog.LSN, r record.Record) error {
 		h := r.Header()
 		if of, err := n.orderOf(h.Subgroup); h.Kind != record.Op || err != nil || of != o {
 			return nil
@@ -248,7 +248,7 @@ func (n *Node) readPiece(q fetchRequest, place fetchPlace, known bool) ([]byte, 
 			msg[kind], next.lsn = replyMore, lsn
 			return errEnough
 		}
-		next.after, next.lsn = h.Version, lsn+versionlog.LSN(r.Size())
+		next.after, next.lsn = h.Version, end
 		if r.DataLen() > 0 && !r.Hollow() && !q.wantsData(h.Subgroup) {
 			r = r.Hollowed()
 		}

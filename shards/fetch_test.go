@@ -7,7 +7,10 @@ import (
 	"time"
 
 	"dfs/ids"
+	"dfs/index"
+	"dfs/objects"
 	"dfs/record"
+	"dfs/versionlog"
 )
 
 // request asks a node for its log after a version, as a peer that catches up, and returns what kind of reply that gets.
@@ -16,7 +19,7 @@ func request(t *testing.T, n *Node, f *silentFabric, after ids.Version) byte {
 	le := binary.LittleEndian
 	msg := le.AppendUint64(le.AppendUint16(le.AppendUint64(nil, 0), 0), uint64(after))
 	f.sent = nil
-	err := n.onFetch(2, append(msg, make([]byte, n.wantsBytes())...))
+	err := n.onFetch(2, append(msg, bytes.Repeat([]byte{0xff}, n.wantsBytes())...)) // all data
 	if n.Step(); err != nil || len(f.sent) != 1 || f.sent[0][0] != forReply {
 		t.Fatalf("request for what is after %v: %v, answered by %x", after, err, f.sent)
 	}
@@ -34,6 +37,44 @@ func TestCutAgain(t *testing.T) {
 			t.Fatalf("a node whose log goes on where none does gets a reply of kind %d, want %d", kind, replyCut)
 		}
 	}
+}
+
+// A node whose disk has damaged some data starts all the same, and gives others its log: without that data, which they get
+// elsewhere.
+func TestDamagedSource(t *testing.T) {
+	f := &silentFabric{}
+	n, now := alone(t, f, 1)
+	serve(t, n, now)
+	log := n.cfg.Log.(*memLog)
+	for range 3 {
+		if _, room, err := n.TrySubmit(1, objects.Append{Ino: 7}.Encode(), []byte("precious")); room != nil || err != nil {
+			t.Fatal("an operation is refused", err)
+		}
+	}
+	for range 5 {
+		n.Step()
+	}
+	log.bad = map[versionlog.LSN]bool{log.lsns[1]: true}
+	check := func(n *Node) {
+		t.Helper()
+		if kind := request(t, n, f, 0); kind != replyLast {
+			t.Fatalf("the reply is of kind %d", kind)
+		}
+		recs, err := fetched(f.sent[0][firstByte+replyHead:], 0)
+		if err != nil || len(recs) != 3 || recs[0].Hollow() || !recs[1].Hollow() || recs[2].Hollow() {
+			t.Fatalf("%d records come, %v", len(recs), err)
+		}
+	}
+	check(n)
+	cfg := n.cfg
+	cfg.Self.Incarnation, cfg.Index = 2, index.New(index.NewMem(), index.Config{})
+	again, err := New(cfg)
+	if err != nil {
+		t.Fatalf("with damaged data a node does not start: %v", err)
+	}
+	again.Start(f)
+	serve(t, again, now)
+	check(again)
 }
 
 // What a source sent to an earlier life of a node, over the link of this one, is no answer to a read of this life.

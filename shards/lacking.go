@@ -7,6 +7,7 @@ import (
 	"dfs/errs"
 	"dfs/ids"
 	"dfs/index"
+	"dfs/multicast"
 	"dfs/record"
 	"dfs/versionlog"
 )
@@ -198,6 +199,42 @@ func (n *Node) findLacking(from lack, want []bool) found {
 		f.next = end
 	}
 	return f
+}
+
+// notFetched returns those of the deliveries that end a view which the log does not have from others. This node has caught up
+// with a view that went on without it when there are such. Of the data of these its rings may have what nobody else has.
+func (n *Node) notFetched(o *order, ds []multicast.Delivery) ([]multicast.Delivery, error) {
+	var copies []record.Record
+	for len(ds) > 0 && ds[0].Record.Header().Version <= o.last {
+		r := n.stored(&n.view.homes, ds[0].Record)
+		ds = ds[1:]
+		if r.DataLen() == 0 || r.Hollow() {
+			continue
+		}
+		lsn, err := n.cfg.Log.Find(r.Header().Version)
+		if err != nil {
+			return nil, errs.Wrap(errs.KindOf(err), err, "looking for what the log has from others")
+		}
+		head, err := n.cfg.Log.Head(lsn)
+		if err != nil {
+			return nil, errs.Wrap(errs.KindOf(err), err, "looking for what the log has from others")
+		}
+		if _, ok := n.copyHere(lsn); ok || !head.Hollow() {
+			continue
+		}
+		c, err := versionlog.CopyOf(head, r.Data())
+		if err != nil {
+			return nil, err
+		}
+		copies = append(copies, c)
+	}
+	if len(copies) == 0 {
+		return ds, nil
+	}
+	if err := n.appendCopies(copies); err != nil {
+		return nil, err
+	}
+	return ds, n.recoverLacks()
 }
 
 // found is what findLacking found.

@@ -55,6 +55,9 @@ func (l *memLog) Scan(from versionlog.LSN, fn func(versionlog.LSN, record.Record
 	l.mu.Unlock()
 	for i, r := range recs {
 		if lsns[i] >= from {
+			if l.bad[lsns[i]] {
+				return &versionlog.Damage{LSN: lsns[i], Err: errs.New(errs.Corrupt, "damaged at %d", lsns[i])}
+			}
 			if err := fn(lsns[i], r); err != nil {
 				return err
 			}
@@ -93,10 +96,27 @@ func (l *memLog) Record(lsn versionlog.LSN) (record.Record, error) {
 	return l.recs[slices.Index(l.lsns, lsn)], nil
 }
 
-func (l *memLog) Head(lsn versionlog.LSN) (record.Record, error) { return l.Record(lsn) }
+func (l *memLog) Head(lsn versionlog.LSN) (record.Record, error) {
+	r, err := l.Record(lsn)
+	if err != nil {
+		return nil, err
+	}
+	n, err := record.HeadSize(r)
+	return slices.Clone(r[:n]), err
+}
 
 func (l *memLog) Heads(from versionlog.LSN, fn func(versionlog.LSN, record.Record) error) error {
-	return l.Scan(from, fn)
+	l.mu.Lock()
+	recs, lsns := l.recs, l.lsns
+	l.mu.Unlock()
+	for i, r := range recs {
+		if lsns[i] >= from {
+			if err := fn(lsns[i], r[:r.DataOffset()]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (l *memLog) Find(v ids.Version) (versionlog.LSN, error) {

@@ -140,7 +140,7 @@ type Node struct {
 	lastOpen     time.Duration // when a view was seen to be open last
 	full         bool          // the own disk has no room for new data
 	whole        bool          // all data that the view's layouts give this node is here, durably
-	changes      []*change     // Reconfigure waits for them
+	changes      []*Change     // Reconfigure waits for them
 	events       []event       // being handled
 	beat         hlc.Timestamp // the last heartbeat
 	syncing      bool          // a sync was asked for and has not ended
@@ -207,7 +207,7 @@ type event struct {
 	err  error
 
 	status chan<- Status
-	change *change
+	change *Change
 	repair *repair
 	unit   *unitRead
 	fill   *filling

@@ -52,6 +52,7 @@ func (n *Node) tick() {
 	n.despair(now)
 	n.serveFetches()
 	n.tickReads()
+	n.tickRepairs()
 	n.tickFill()
 	n.tickFetch()
 	n.settleLayout()

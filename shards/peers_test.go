@@ -1,6 +1,7 @@
 package shards
 
 import (
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"dfs/index"
 	"dfs/multicast"
 	"dfs/namespace"
+	"dfs/objects"
 	"dfs/record"
 	"dfs/sst"
 	"dfs/versionlog"
@@ -164,6 +166,55 @@ func (l *fullLog) Append(recs []record.Record) ([]versionlog.LSN, error) {
 		return nil, errs.New(errs.NoSpace, "no room")
 	}
 	return l.memLog.Append(recs)
+}
+
+// G10: a node that is alone vouches for what it shows no longer than others would.
+func TestVouchesBriefly(t *testing.T) {
+	n, now := alone(t, &silentFabric{}, 1)
+	serve(t, n, now)
+	if d := n.Vouched(); d != n.cfg.LeaseFor {
+		t.Errorf("G10: a node alone vouches for %v, want %v", d, n.cfg.LeaseFor)
+	}
+}
+
+// G4, G9: what ends a view is not logged again by a node that has got it from others meanwhile; but data that only its rings have is.
+func TestFetchedBeforeTheEnd(t *testing.T) {
+	n, now := alone(t, &silentFabric{}, 1)
+	serve(t, n, now)
+	log := &fullLog{memLog: n.cfg.Log.(*memLog), full: true}
+	n.cfg.Log = log
+	for range 2 {
+		if call, _, err := n.TrySubmit(1, objects.Append{Ino: 7}.Encode(), []byte("precious")); err != nil || call == nil {
+			t.Fatal("an operation is refused", err)
+		}
+	}
+	for range 3 {
+		n.Step()
+	}
+	o := n.orders[0]
+	if len(o.stalled) != 2 {
+		t.Fatalf("%d operations wait for room", len(o.stalled))
+	}
+	log.full = false
+	if err := n.ingest(o, []record.Record{o.stalled[0].Record.Hollowed()}); err != nil { // as if it came from another node
+		t.Fatal(err)
+	}
+	if !n.lacksAny(&n.homes) {
+		t.Fatal("nothing lacks of a record that came without its data")
+	}
+	if !n.deliverTrim(&views.Trim{View: n.view.ID, Upto: n.wedge()}) {
+		t.Fatal("the view does not end: ", n.Err())
+	}
+	var kinds []record.Kind
+	for _, r := range log.recs {
+		kinds = append(kinds, r.Kind())
+	}
+	if !slices.Equal(kinds, []record.Kind{record.Op, record.Copy, record.Op}) || n.lacksAny(&n.homes) {
+		t.Errorf("G9: the log has records of kinds %v, data lacks: %v", kinds, n.lacksAny(&n.homes))
+	}
+	if at, ok := n.copyHere(log.lsns[0]); !ok || at != log.lsns[1] {
+		t.Errorf("G9: the data of the first is at %d, %v", at, ok)
+	}
 }
 
 // G4: an own operation that was delivered, but found no room in the log here, goes into the next view when this one ended without this

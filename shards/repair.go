@@ -22,44 +22,51 @@ import (
 // repairTime is how long a reader of damaged data waits for another replica's copy.
 const repairTime = 5 * time.Second
 
-// repair is a reader that waits for a copy of a record.
+// repair is a reader that waits for a copy of a record. What is behind done is written before that is closed.
 type repair struct {
 	version ids.Version
 	lsn     versionlog.LSN
-	done    chan error
+	done    chan struct{}
+	err     error
 }
 
-func (n *Node) repair(lsn versionlog.LSN) error {
-	version, err := n.cfg.Log.Version(lsn)
-	if err != nil {
-		return err
+func (r *repair) finish(err error) {
+	r.err = err
+	close(r.done)
+}
+
+// askRepair asks the others for a copy of a record.
+func (n *Node) askRepair(lsn versionlog.LSN) *repair {
+	r := &repair{lsn: lsn, done: make(chan struct{})}
+	var err error
+	if r.version, err = n.cfg.Log.Version(lsn); err != nil {
+		r.finish(err)
+		return r
 	}
-	r := &repair{version: version, lsn: lsn, done: make(chan error, 1)}
 	n.post(event{kind: repairAsked, repair: r})
-	timeout := time.NewTimer(repairTime)
+	return r
+}
+
+// wait returns when the record is repaired, or why it is not.
+func (r *repair) wait() error {
+	timeout := time.NewTimer(2 * repairTime) // for a node that has stopped
 	defer timeout.Stop()
 	select {
-	case err := <-r.done:
-		return err
+	case <-r.done:
+		return r.err
 	case <-timeout.C:
-		return errs.New(errs.Unavailable, "no other node has sent a good copy")
+		return errs.New(errs.Unavailable, "this node has stopped")
 	}
 }
 
-// startRepair asks the others. Who waited in vain for an earlier one is not there any more.
+// startRepair asks the others.
 func (n *Node) startRepair(r *repair) {
-	now := n.cfg.Monotonic()
-	for v, old := range n.repairs {
-		if now-old.asked > 2*repairTime {
-			delete(n.repairs, v)
-		}
-	}
 	w := n.repairs[r.version]
 	if w == nil {
 		w = &repairs{}
 		n.repairs[r.version] = w
 	}
-	w.asked, w.waiting = now, append(w.waiting, r)
+	w.asked, w.waiting = n.cfg.Monotonic(), append(w.waiting, r)
 	msg := binary.LittleEndian.AppendUint64([]byte{forCopy}, uint64(r.version))
 	for _, p := range n.core.Connected() {
 		if p != n.cfg.Self.Node {
@@ -68,9 +75,27 @@ func (n *Node) startRepair(r *repair) {
 	}
 }
 
+// tickRepairs ends those that have waited for too long.
+func (n *Node) tickRepairs() {
+	now := n.cfg.Monotonic()
+	// In any order: each is by itself.
+	for v, w := range n.repairs {
+		if now-w.asked > repairTime {
+			n.endRepairs(v, errs.New(errs.Unavailable, "no other node has sent a good copy"))
+		}
+	}
+}
+
+func (n *Node) endRepairs(v ids.Version, err error) {
+	for _, r := range n.repairs[v].waiting {
+		r.finish(err)
+	}
+	delete(n.repairs, v)
+}
+
 // repairs are the readers that wait for the same record.
 type repairs struct {
-	asked   time.Duration
+	asked   time.Duration // last
 	waiting []*repair
 }
 
@@ -94,10 +119,7 @@ func (n *Node) onCopy(b []byte) error {
 	if errs.KindOf(err) == errs.Corrupt {
 		return err // another one's copy may be better
 	}
-	for _, r := range w.waiting {
-		r.done <- err
-	}
-	delete(n.repairs, version)
+	n.endRepairs(version, err)
 	return nil
 }
 
@@ -136,7 +158,7 @@ func (n *Node) Scrub(from versionlog.LSN, budget int64) (Scrubbed, error) {
 			return s, err
 		}
 		s.Next = damage.LSN
-		if fail := n.repair(damage.LSN); fail != nil {
+		if fail := n.askRepair(damage.LSN).wait(); fail != nil {
 			s.Damaged = append(s.Damaged, fmt.Sprintf("%v: %v", err, fail))
 			s.Done = true
 			return s, nil

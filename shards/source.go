@@ -35,6 +35,35 @@ func (n *Node) fullRecord(v ids.Version) (record.Record, error) {
 	return n.cfg.Log.Record(at)
 }
 
+// recordsFrom is Scan of the log, in which an operation whose data is damaged comes without it: who gets it looks for the data
+// elsewhere. fn is also told where the next record is.
+func (n *Node) recordsFrom(from versionlog.LSN, fn func(lsn, next versionlog.LSN, r record.Record) error) error {
+	for {
+		err := n.cfg.Log.Scan(from, func(lsn versionlog.LSN, r record.Record) error {
+			return fn(lsn, lsn+versionlog.LSN(r.Size()), r)
+		})
+		var damage *versionlog.Damage
+		if !errors.As(err, &damage) {
+			return err
+		}
+		head, bad := n.cfg.Log.Head(damage.LSN)
+		if bad != nil {
+			return err
+		}
+		size, bad := record.PeekSize(head)
+		if bad != nil {
+			return err
+		}
+		from = damage.LSN + versionlog.LSN(size)
+		if head.Kind() == record.Op {
+			head = append(head, make([]byte, head.DataOffset()-len(head))...)
+			if err := fn(damage.LSN, from, head.Hollowed()); err != nil {
+				return err
+			}
+		}
+	}
+}
+
 // onFillWanted sends the records of a batch that are here.
 func (n *Node) onFillWanted(from ids.NodeID, b []byte) error {
 	if len(b) < 16 || len(b)%8 != 0 || len(b)/8-1 > batchRecords+1 {

@@ -164,7 +164,11 @@ func (n *Node) deliverTrim(t *views.Trim) bool {
 			n.fail(errs.Wrap(errs.Corrupt, err, "ending view %d", v.ID))
 			return false
 		}
-		o.stalledAt = 0 // now or never
+		if ds, err = n.notFetched(o, append(o.stalled, ds...)); err != nil {
+			n.fail(err)
+			return false
+		}
+		o.stalled = nil
 		n.deliver(o, ds)
 		if len(o.stalled) > 0 {
 			n.fail(errs.New(errs.NoSpace, "the log is full at the end of view %d", v.ID))

@@ -27,10 +27,17 @@ type cluster struct {
 	next  int                  // payload of the next message
 	body  map[ids.Version]int  // payloads
 	safe  []entry              // V6: persisted by all members of a view
+	left  map[memberOf]int     // what a member had received when it left a view
 
 	replicas int // nodes that keep the data of a message; 0: all
 	calm     int // one of so many things that happen is a certain fault
 	moving   int // views activated while data was moving
+}
+
+// memberOf is a node in one of its lives, in a view.
+type memberOf struct {
+	view ids.ViewID
+	Member
 }
 
 // shards is how many shards there are; the payload of a message says to which it belongs.
@@ -105,7 +112,7 @@ func newCluster(t *testing.T, seed uint64, size, replicas int) *cluster {
 	c := &cluster{
 		replicas: replicas, calm: 160 << (seed / 10 % 5),
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), links: map[[2]int][][]byte{}, up: map[[2]int]bool{},
-		trims: map[ids.ViewID]*Trim{}, views: map[ids.ViewID]View{}, sent: map[ids.ViewID]int{}, body: map[ids.Version]int{},
+		trims: map[ids.ViewID]*Trim{}, views: map[ids.ViewID]View{}, sent: map[ids.ViewID]int{}, body: map[ids.Version]int{}, left: map[memberOf]int{},
 	}
 	for i := range size {
 		c.nodes = append(c.nodes, &node{id: ids.NodeID(i + 1), has: map[int]bool{}})
@@ -167,6 +174,7 @@ func (c *cluster) do(n *node, effects []Effect) {
 			n.open = false
 			v := make([]uint64, len(n.view.Members))
 			v[0] = uint64(n.received)
+			c.left[memberOf{n.view.ID, Member{n.id, n.inc}}] = n.received
 			n.pending = append(n.pending, n.core.Wedged([][]uint64{v})...)
 		case Persist:
 			b := e.Durable.Encode()
@@ -201,7 +209,18 @@ func (c *cluster) deliverTrim(n *node, trim *Trim) {
 	if trim.View != n.view.ID {
 		c.t.Fatalf("V3: node %d in view %d is to deliver %d of %d received in view %d", n.id, n.view.ID, upto, n.received, trim.View)
 	}
-	c.deliver(n, min(upto, n.received))
+	have := 0
+	for _, e := range n.log {
+		if e.version.View() == n.view.ID {
+			have = int(e.version.Seq())
+		}
+	}
+	if have > upto {
+		c.t.Fatalf("V3: node %d has %d messages of view %d, which ends at %d", n.id, have, n.view.ID, upto)
+	}
+	if last := min(upto, n.received); last > have { // else it was fetched
+		c.deliver(n, last)
+	}
 	n.trimmed, n.synced = true, len(n.log)
 }
 
@@ -408,8 +427,8 @@ func (c *cluster) live(n *node) {
 		for _, m := range n.view.Members {
 			if o := c.nodes[m.Node-1]; o.view.ID == v && o.inc == m.Incarnation {
 				low = min(low, o.received)
-			} else if o.view.ID < v || o.inc != m.Incarnation {
-				low = 0 // never received anything, or nobody knows any more
+			} else {
+				low = min(low, c.left[memberOf{v, m}]) // its last word; nothing if it never had one
 			}
 		}
 		if have := n.end()[0]; low > 0 && (have.View() < v || int(have.Seq()) < low) {

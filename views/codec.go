@@ -81,6 +81,7 @@ func (e *encoder) view(v *View) {
 	}
 	e.peers(v.Nodes)
 	e.nodes(v.Settled)
+	e.trim(v.Ended)
 }
 
 func (e *encoder) proposal(p *Proposal) {
@@ -237,6 +238,9 @@ func (d *decoder) view() View {
 	}
 	v.Nodes = d.peers()
 	v.Settled = d.nodes()
+	if v.Ended = d.trim(); v.Ended != nil && v.Ended.View >= v.ID {
+		d.bad = true
+	}
 	return v
 }
 
@@ -270,7 +274,7 @@ func (d *decoder) done(what string) error {
 	return nil
 }
 
-const durableFormat = 3
+const durableFormat = 4
 
 // Encode returns the bytes that DecodeDurable reads.
 func (s *Durable) Encode() []byte {

@@ -103,7 +103,6 @@ type Core struct {
 
 	source    ids.NodeID    // whom this node catches up with, 0 for nobody
 	goesOn    ids.ViewID    // the view that the source is in
-	theirs    []ids.NodeID  // the configured nodes of that view
 	caughtUp  time.Duration // when it last had
 	up        map[ids.NodeID]bool
 	states    map[ids.NodeID]state

@@ -12,7 +12,10 @@ import (
 var seedFlag = flag.Uint64("seed", 0, "replay one seed of the random tests")
 
 func TestDurableRoundTrip(t *testing.T) {
-	base := View{ID: 7, Floor: 99, Members: []Member{{1, 2}, {3, 4}}, Nodes: []Peer{{1, "a:1"}, {3, "b:2"}}}
+	base := View{
+		ID: 7, Floor: 99, Members: []Member{{1, 2}, {3, 4}}, Nodes: []Peer{{1, "a:1"}, {3, "b:2"}},
+		Ended: &Trim{View: 5, Upto: [][]uint64{{8}}},
+	}
 	next := View{ID: 8, Floor: 99, Members: []Member{{1, 2}}, Nodes: []Peer{{1, "a:1"}}}
 	want := Durable{View: base, Promised: Ballot{5, 3}, Accepted: &Proposal{
 		Ballot: Ballot{4, 1}, View: next, Base: base, Trim: &Trim{View: 7, Upto: [][]uint64{{1, 2}}},
@@ -125,6 +128,29 @@ func TestTrim(t *testing.T) {
 	}
 }
 
+// V3: a survivor delivers the end of its view also when others have installed the next one without it, and that is what the
+// ballot goes on from: it may be the only one that has the data.
+func TestEndOfTheViewBefore(t *testing.T) {
+	end := &Trim{View: 7, Upto: [][]uint64{{3, 4}}}
+	mine := View{ID: 7, Members: []Member{{1, 1}, {2, 1}}, Nodes: []Peer{{Node: 1}, {Node: 2}, {Node: 3}}}
+	theirs := View{ID: 8, Members: []Member{{2, 2}, {3, 2}}, Nodes: mine.Nodes, Ended: end}
+	c := New(Config{Self: Member{1, 1}, Durable: Durable{View: mine}, Ends: func() Ends { return Ends{} }})
+	c.holds = true
+	p := &Proposal{Ballot: Ballot{9, 2}, Base: theirs}
+	for _, s := range []Member{{1, 1}, {2, 3}, {3, 2}} {
+		c.lead.basis = append(c.lead.basis, state{member: s})
+		c.lead.reports = map[ids.NodeID]*report{1: {member: Member{1, 1}, view: mine, survivor: true}, 2: {member: Member{2, 3}, view: theirs}, 3: {member: Member{3, 2}, view: theirs}}
+	}
+	if !c.nextView(p) || p.View.Ended != end {
+		t.Fatalf("V3: view %+v does not know how view 7 ended", p.View)
+	}
+	c.phase, c.ballot, c.durable.Accepted = accepted, p.Ballot, p
+	c.onDecided(message{kind: decidedMsg, ballot: p.Ballot})
+	if e := c.effects[len(c.effects)-1]; e.Kind != DeliverTrim || e.Trim != end {
+		t.Errorf("V3: a survivor of view 7 is to deliver %+v, which ended at %+v", e.Trim, end)
+	}
+}
+
 // V7: a node that was left out and one that has lost its disk do not go on together: what the third has, which only
 // these two had with it, would be lost.
 func TestLostDisk(t *testing.T) {
@@ -150,6 +176,33 @@ func TestLostDisk(t *testing.T) {
 	}
 	c.heal()
 	c.settle()
+}
+
+// V1: nodes that remember different configurations wait for the same leader: one that has installed the latest view. Here node 3
+// was alone, let in node 1 and installed the view of both; node 1, which is new in the place of another, did not hear of it.
+func TestLeaderKnowsMost(t *testing.T) {
+	for self, nodes := range map[ids.NodeID][]Peer{1: {{Node: 1}, {Node: 2}, {Node: 3}}, 3: {{Node: 1}, {Node: 3}}} {
+		c := New(Config{Self: Member{self, 2}, Nodes: nodes})
+		c.states[1] = state{member: Member{1, 2}, current: 8, links: []ids.NodeID{1, 3}}
+		c.states[3] = state{member: Member{3, 2}, installed: 9, links: []ids.NodeID{1, 3}}
+		c.up[1], c.up[3] = true, true
+		if leader := c.leaderOf(c.clique()); leader != 3 {
+			t.Errorf("V1: node %d expects node %d to lead, want node 3, which knows the latest view", self, leader)
+		}
+	}
+}
+
+// V1: who was away counts in whoever has come meanwhile, as the others do. Node 1 came in place of a lost one while node 3 was away.
+func TestCliqueOfThoseWhoCame(t *testing.T) {
+	c := New(Config{Self: Member{3, 1}, Durable: Durable{View: View{ID: 19, Members: []Member{{2, 1}, {3, 1}}, Nodes: []Peer{{Node: 2}, {Node: 3}}}}})
+	all := []ids.NodeID{1, 2, 3}
+	for _, n := range all {
+		c.up[n], c.states[n] = true, state{member: Member{n, 1}, installed: 21, links: all}
+	}
+	c.states[3] = state{member: Member{3, 1}, installed: 19, current: 21, links: all}
+	if got := c.clique(); !slices.Equal(got, all) || c.leaderOf(got) != 1 {
+		t.Errorf("V1: node 3 counts in %v and expects node %d to lead, want all and node 1", got, c.leaderOf(got))
+	}
 }
 
 // V4: a promise is persisted before anyone learns of it, and no lower ballot is promised to after it.

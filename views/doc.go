@@ -9,7 +9,7 @@
 // next one. It takes a majority of the configured nodes of the last view; who is not among them stays
 // wedged, so there is one line of views.
 //
-//	node                                     leader (lowest node of those linked to each other)
+//	node                                     leader (of those linked to each other the lowest that has installed the latest view)
 //	state, to everyone, at each change  ->
 //	                                    <-   Prepare{ballot}
 //	persist the promise                 ->   Promise{installed view, received, accepted, log}

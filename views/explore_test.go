@@ -38,7 +38,7 @@ func (c *cluster) clone() *cluster {
 	d := *c
 	d.rng = rand.New(rand.NewPCG(1, 1))
 	d.links, d.up, d.trims, d.views = maps.Clone(c.links), maps.Clone(c.up), maps.Clone(c.trims), maps.Clone(c.views)
-	d.sent, d.body, d.safe = maps.Clone(c.sent), maps.Clone(c.body), slices.Clone(c.safe)
+	d.sent, d.body, d.safe, d.left = maps.Clone(c.sent), maps.Clone(c.body), slices.Clone(c.safe), maps.Clone(c.left)
 	for k, q := range d.links {
 		d.links[k] = slices.Clip(q)
 	}

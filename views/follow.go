@@ -16,14 +16,14 @@ func (c *Core) pending() bool {
 }
 
 // clique returns the nodes that should decide on the next view as far as this node knows: configured, by the last view or
-// by the accepted one, or caught up, out of any view, and linked to each other. The largest such set counts, of equal ones
+// by the accepted one or by a later one that they have installed, or caught up, out of any view, and linked to each other. The largest such set counts, of equal ones
 // that with the lowest nodes.
 func (c *Core) clique() []ids.NodeID {
 	var nodes []ids.NodeID
 	next := c.durable.Accepted
 	for _, n := range c.Connected() {
 		configured := c.durable.View.Configured(n) || next != nil && next.View.Configured(n)
-		if s, known := c.states[n]; known && !s.active && (configured || s.current > 0) {
+		if s, known := c.states[n]; known && !s.active && (configured || s.installed > c.durable.View.ID || s.current > 0) {
 			nodes = append(nodes, n)
 		}
 	}
@@ -44,15 +44,16 @@ func (c *Core) clique() []ids.NodeID {
 	return best
 }
 
-// leaderOf returns the lowest configured node of a clique, or 0. A node that has caught up with a view that it is not in
-// expects who is configured by that one: it may have been taken out of the configuration meanwhile.
+// leaderOf returns the lowest node of a clique of those that have installed the latest view, or 0. They know who is configured
+// by now; others may remember who was, so that each would wait for another one. Before the first view it is the lowest
+// configured node.
 func (c *Core) leaderOf(clique []ids.NodeID) ids.NodeID {
+	latest := ids.ViewID(0)
 	for _, n := range clique {
-		if c.current > c.durable.View.ID && c.theirs != nil {
-			if slices.Contains(c.theirs, n) {
-				return n
-			}
-		} else if c.durable.View.Configured(n) {
+		latest = max(latest, c.states[n].installed)
+	}
+	for _, n := range clique {
+		if c.states[n].installed == latest && (latest > 0 || c.durable.View.Configured(n)) {
 			return n
 		}
 	}
@@ -104,9 +105,6 @@ func (c *Core) catchUp() {
 	}
 	c.source, c.goesOn = source, newest
 	if source != 0 {
-		if layouts := c.states[source].layouts; len(layouts) > 0 {
-			c.theirs = layouts[0]
-		}
 		var others []ids.NodeID
 		for _, n := range c.Connected() {
 			if s := c.states[n]; n != source && s.active && s.installed == newest {
@@ -171,8 +169,11 @@ func (c *Core) onDecided(m message) {
 	switch {
 	case c.phase == accepted && m.source == 0:
 		e := Effect{Kind: DeliverTrim, Number: number, Layouts: layouts}
-		if c.holds && c.durable.View.ID == p.Base.ID {
-			e.Trim = p.Trim
+		// The base view may be one that others have installed while this node was away.
+		for _, t := range []*Trim{p.Trim, p.Base.Ended} {
+			if c.holds && t != nil && t.View == c.durable.View.ID {
+				e.Trim = t
+			}
 		}
 		c.phase = finishing
 		c.effect(e)
@@ -204,7 +205,7 @@ func (c *Core) finished() {
 func (c *Core) install(attempts []uint64, unsure bool) {
 	p := c.durable.Accepted
 	c.durable = Durable{View: p.View, Promised: c.durable.Promised}
-	c.holds, c.recv, c.current, c.change, c.source, c.theirs = false, nil, 0, nil, 0, nil
+	c.holds, c.recv, c.current, c.change, c.source = false, nil, 0, nil, 0
 	c.phase, c.opened = active, false
 	c.spent = attempts
 	c.lead.reset()

@@ -223,7 +223,10 @@ func lower(t *Trim, view ids.ViewID, received [][]uint64) *Trim {
 func (c *Core) nextView(p *Proposal) bool {
 	l := &c.lead
 	v := &p.View
-	*v = View{ID: p.Base.ID + 1, Nodes: p.Base.Nodes, Settled: p.Base.settled()}
+	*v = View{ID: p.Base.ID + 1, Nodes: p.Base.Nodes, Settled: p.Base.settled(), Ended: p.Base.Ended}
+	if p.Trim != nil {
+		v.Ended = p.Trim
+	}
 	present, survivors := 0, false
 	var now hlc.Timestamp
 	for _, s := range l.basis {

@@ -33,6 +33,9 @@ type View struct {
 	// Floor is a moment before which no message of the view may be stamped: everything that was
 	// answered about the past before the view began stays true.
 	Floor hlc.Timestamp
+	// Ended is where the view before ended, or the last one of which somebody held the rings; nil if there was none. Who still
+	// holds them and has not heard of it delivers what lies in them up to there.
+	Ended *Trim
 }
 
 // Rank returns the rank of node, or -1.

@@ -158,7 +158,7 @@ var engine = []mutant{
 	one("what was applied of each node is forgotten", "./tests/sim TestRepeated", "shards/deliver.go",
 		"tx.SetMeta(originKey(node), ", "tx.SetMeta(\"\", "),
 	one("nothing is replayed", simulation, "shards/deliver.go",
-		"err := n.cfg.Log.Scan(n.applied.next, ", "err := n.cfg.Log.Scan(n.cfg.Log.End(), "),
+		"err := n.cfg.Log.Heads(n.applied.next, ", "err := n.cfg.Log.Heads(n.cfg.Log.End(), "),
 	one("superseded values are forgotten", simulation, "index/writer.go",
 		"if old != nil && old.since() < w.tag {", "if old != nil && old.since() < 0 {"),
 	one("deletions are forgotten", simulation, "index/writer.go",

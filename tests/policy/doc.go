@@ -15,4 +15,5 @@
 //	P5  tests wait for events, they do not sleep; nobody decides on the text of an error; only the
 //	    command line ends the process; memory tricks stay in the packages that exist for them.
 //	P6  nothing in the tree names the machine it was written on.
+//	P7  each mistake of docs/pitfalls.md names what would show it, and that is there.
 package policy

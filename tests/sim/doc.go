@@ -7,6 +7,11 @@
 //	faults       slow, clogged, broken and flapping links, nodes that are isolated in one direction or both, one or
 //	             several, for a little less and for longer than it takes to be suspected, paused nodes, killed
 //	             processes, power failures of one node or of all, slow and failing disks, full disks, wrong clocks
+//	changes      machines that are not configured come in, one by one or several at once, running already or not;
+//	             nodes leave, alive or dead; one loses its disk and another takes its number; and data moves meanwhile,
+//	             under all other faults. A disk is lost only while all data is where it should be
+//	rot          bits flip in data on disks, where another node has it (not in what recovery reads anyway: of that it says
+//	             that it is damaged; and not in heads)
 //	points       a change of views is a row of points (points.go): each message of it, what is persisted, the trim,
 //	             the rings, the first row. At each a node, most often the one that is there, dies in the middle of its
 //	             step, is paused or isolated; a table tells how often
@@ -18,12 +23,13 @@
 //
 //	go test ./tests/sim -run TestSim -args -seeds=500
 //	go test ./tests/sim -run TestSim -args -seed=7 -trace
+//	go test ./tests/sim -run TestSim -args -seeds=5000 -rare     (of these those with changes or rot)
 //
 // Seeds that found bugs are kept in testdata/seeds, with what they found, and run first.
 //
 // What is not simulated: goroutines and locks of the engine (its own tests and the race detector see
-// to these), the kernel and FUSE, Pebble (index.Mem stands in, with what Pebble may lose in a crash), bytes that change on
-// the wire or the disk by themselves, and changes of membership.
+// to these), the kernel and FUSE, Pebble (index.Mem stands in, with what Pebble may lose in a crash), and bytes that change on
+// the wire by themselves.
 //
 // Invariants, by the referee that keeps each
 //
@@ -36,7 +42,7 @@
 //	     In a running view an operation is delivered only when every member has acknowledged it.
 //	W4   what was delivered in an open view is lost only if no majority of the nodes remembers the view: a node
 //	     remembers it that was a member in its present life and has received what every accepted proposal for the end of
-//	     it asks for; or if of some shard no keeper remembers it and can be reached. A log is cut only of what may be lost so. What a finished Sync covers, and what was there when a
+//	     it asks for; or if of some shard no keeper that remembers it took part in the last ballot about its end. A log is cut only of what may be lost so. What a finished Sync covers, and what was there when a
 //	     view opened that delivered something, stays whatever happens.
 //	W5   words of rows never decrease, and Persisted never says more than the replica's disk has.
 //	W6   replicas have the state that the order leads to, and calls the results: compared with a model.
@@ -48,7 +54,8 @@
 //	     and an idle cluster answers without waiting for a timer.
 //	W10  the same seed gives the same run.
 //	W11  once everything is healed each node has the data of all operations of the shards that it keeps, and every node reads
-//	     all data as it was submitted.
+//	     all data as it was submitted. A damaged byte is never served, and is repaired while another node has it.
 //	W12  nobody who keeps what a node showed, for as long as the node vouches for it and until it tells him to let go, has
 //	     what is older than what was seen anywhere.
+//	W13  of a view that is over no registered memory is left, and of connections there is one for each pair of nodes.
 package sim

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"dfs/errs"
@@ -10,6 +11,7 @@ import (
 // faults is what goes wrong in a run: some kinds of trouble, each at its own pace.
 type faults struct {
 	w    *world
+	rng  *rand.Rand // of changes of the configured nodes
 	on   bool
 	kind []trouble
 	// provoked is how often, of 8 times, a change of views makes for more trouble: that is when it hurts.
@@ -33,7 +35,7 @@ type trouble struct {
 
 // newFaults draws which kinds a run has: seldom all of them, so that each is seen alone too.
 func newFaults(w *world) *faults {
-	f := &faults{w: w, provoked: pick(w.rng, 0, 1, 3, 6)}
+	f := &faults{w: w, rng: rand.New(rand.NewPCG(w.seed, 0xc0f)), provoked: pick(w.rng, 0, 1, 3, 6)}
 	f.points.share = pick(w.rng, 0, 0, 100, 25, 8)
 	all := []trouble{
 		{"clog", 2 * time.Second, f.clog},
@@ -63,6 +65,13 @@ func newFaults(w *world) *faults {
 			t.every /= time.Duration(rate)
 			f.kind = append(f.kind, t)
 		}
+	}
+	if w.spares > 0 {
+		f.kind = append(f.kind, trouble{"join", time.Second, f.join}, trouble{"storm", 4 * time.Second, f.storm},
+			trouble{"leave", 700 * time.Millisecond, f.leave}, trouble{"replace", 500 * time.Millisecond, f.replace})
+	}
+	if w.rots {
+		f.kind = append(f.kind, trouble{"bit rot", 100 * time.Millisecond, f.bitRot})
 	}
 	return f
 }
@@ -108,7 +117,7 @@ func (f *faults) end() {
 	for _, undo := range f.undo {
 		undo()
 	}
-	for _, m := range f.w.machines {
+	for _, m := range f.w.present() {
 		m.paused = 0
 		m.offset = min(max(m.offset, -clockBound), clockBound)
 		m.heal()
@@ -124,7 +133,7 @@ func (f *faults) end() {
 	}
 }
 
-func (f *faults) anyone() *machine { return pick(f.w.rng, f.w.machines...) }
+func (f *faults) anyone() *machine { return pick(f.w.rng, f.w.present()...) }
 
 // downtime is how long a process is down. A machine without power takes longer to come back, longer
 // than clocks are wrong.
@@ -166,7 +175,7 @@ func (f *faults) restart(m *machine, power bool) {
 // crashAll takes all machines down, at once or one after the other.
 func (f *faults) crashAll(power bool) {
 	spread := pick(f.w.rng, 0, 0, 2*time.Millisecond, 200*time.Millisecond)
-	for _, m := range f.w.machines {
+	for _, m := range f.w.present() {
 		f.w.after(about(f.w.rng, spread), func() {
 			if f.on {
 				f.crash(m, power)

@@ -26,6 +26,10 @@ type machine struct {
 	w  *world
 	id ids.NodeID
 
+	nodes  []views.Peer // the configured nodes as it was told when it came
+	absent bool         // it is not there: it has not come yet, or has gone
+	gone   bool         // it was taken out, or is about to be; its number is not given to another
+
 	// On disk. The incarnation and the state of views are written through; the floor survives only the process.
 	disk   *nvm.Strict
 	life   uint32
@@ -33,12 +37,14 @@ type machine struct {
 	floor  hlc.Timestamp
 	kv     *index.Mem
 	offset time.Duration // of its clock
+	rot    []flip        // bits that are not as they were written
 
 	// The process; node is nil while there is none.
 	node     *shards.Node
 	log      *versionlog.Log
 	index    *index.Index
 	fab      fabric.Fabric
+	regions  map[fabric.RegionID]bool // that peers may write to
 	clients  []*client
 	waiting  []*waiting
 	counter  uint64        // of the last operation submitted in this life
@@ -80,16 +86,16 @@ func (m *machine) up() bool { return m.node != nil }
 
 // start begins the next life. It may fail on a sick disk; then it is tried again later.
 func (m *machine) start() {
-	if m.up() {
+	if m.up() || m.absent {
 		return
 	}
 	m.life++
 	log, err := versionlog.Open(versionlog.Config{Dir: m.disk, SegmentSize: m.w.segmentSize})
 	if err == nil {
 		m.log = log
-		n, err := m.scan(log)
-		if err != nil || n < m.pos {
-			m.w.fail("W4: the log of node %d has %d operations, it had %d: %v", m.id, n, m.pos, err)
+		n, bad := m.scan(m.withoutRot(log))
+		if bad != nil || n < m.pos {
+			m.w.fail("W4: the log of node %d has %d operations, it had %d: %v", m.id, n, m.pos, bad)
 		}
 		m.pos = n
 		m.index = index.New(m.kv, index.Config{CacheBytes: 64 << 10})
@@ -109,7 +115,7 @@ func (m *machine) start() {
 
 func (m *machine) config() shards.Config {
 	return shards.Config{
-		Self: views.Member{Node: m.id, Incarnation: m.life}, Nodes: m.w.nodes, Shards: dataShards,
+		Self: views.Member{Node: m.id, Incarnation: m.life}, Nodes: m.nodes, Shards: dataShards,
 		Log: &watchedLog{m.log, m}, Index: m.index, Durable: m.state, Floor: m.floor,
 		SaveState: func(d views.Durable) error { m.w.accepted(d); return m.save(func() { m.state = d }) },
 		SaveFloor: func(t hlc.Timestamp) error { return m.save(func() { m.floor = t }) },
@@ -130,6 +136,7 @@ func (m *machine) enter(v views.View) {
 		w.fail("W3: node %d installs view %+v", m.id, v)
 	}
 	w.views[v.ID] = v
+	w.changes.follow(v)
 }
 
 // save writes a small file. If that fails it may be written all the same.
@@ -151,6 +158,7 @@ func (m *machine) save(write func()) error {
 func (m *machine) begin(node *shards.Node) {
 	m.node, m.synced = node, m.pos // recovery has synced the log
 	m.w.note(m.id, "starts", uint64(m.life), uint64(m.pos))
+	m.regions = map[fabric.RegionID]bool{}
 	m.fab = m.w.net.Endpoint(m.id, m.events(node.Events()))
 	m.told = m.pos
 	node.OnApply(m.tell)
@@ -194,7 +202,8 @@ func (m *machine) crash(power bool) {
 		m.w.count.powerFailures++
 		m.outages++
 		m.floor = 0
-		m.disk = m.disk.Crash(m.w.rng)
+		m.disk = m.unrotten(m.disk.Crash(m.w.rng)) // both at once are more than a log is made for
+		m.rot = nil
 		m.pos = m.recovered()
 		m.synced = m.pos
 	}
@@ -211,7 +220,7 @@ func b2u(b bool) uint64 {
 
 // reopen opens the log on a copy of a disk.
 func (m *machine) reopen(disk *nvm.Strict) *versionlog.Log {
-	disk = disk.Crash(nil)
+	disk = m.unrotten(disk.Crash(nil))
 	disk.SetCapacity(1 << 40)
 	log, err := versionlog.Open(versionlog.Config{Dir: disk, SegmentSize: m.w.segmentSize})
 	if err != nil {
@@ -333,6 +342,7 @@ func (m *machine) cut(after ids.Version) {
 		m.w.order.cut(m, place)
 	}
 	m.end()
+	m.disk, m.rot = m.unrotten(m.disk), nil
 	if err := versionlog.Cut(versionlog.Config{Dir: m.disk, SegmentSize: m.w.segmentSize}, after); err != nil && !m.sick {
 		m.w.fail("node %d cannot cut its log: %v", m.id, err)
 	}
@@ -426,7 +436,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 		return true
 	})
 	h.m.w.note(h.m.id, text, 0, 0)
-	if r.Level >= slog.LevelError && !h.m.sick && !h.m.dying {
+	if r.Level >= slog.LevelError && !h.m.sick && !h.m.dying && !(h.m.w.faults.on && len(h.m.rot) > 0) {
 		h.m.w.fail("node %d says: %s", h.m.id, text)
 	}
 	return nil

@@ -21,7 +21,7 @@ func (f *faults) clogFor(from, to *machine, d time.Duration) {
 // isolate holds up what a machine sends, what it gets, or both.
 func (f *faults) isolate(m *machine) {
 	d, ways := f.suspicion(), 1+f.w.rng.IntN(3)
-	for _, peer := range f.w.machines {
+	for _, peer := range f.w.present() {
 		if ways&1 != 0 {
 			f.clogFor(m, peer, d)
 		}
@@ -33,7 +33,7 @@ func (f *faults) isolate(m *machine) {
 
 // swizzle isolates some machines one after the other and lets them go in another order.
 func (f *faults) swizzle() {
-	for _, m := range f.w.machines {
+	for _, m := range f.w.present() {
 		if f.w.rng.IntN(2) == 0 {
 			f.w.after(about(f.w.rng, 2*heartbeat), func() {
 				if f.on {

@@ -7,6 +7,7 @@ import (
 
 	"dfs/errs"
 	"dfs/ids"
+	"dfs/views"
 )
 
 // point is a place in the change of views where trouble may be made.
@@ -119,4 +120,12 @@ func viewMessage(msg []byte) (point, bool) {
 	}
 	kind, _ := binary.Uvarint(msg[1:])
 	return point(kind), kind >= uint64(pointState) && kind <= uint64(pointInstalled)
+}
+
+// ballotOf returns the ballot that a Prepare asks to promise: round and node follow the kind.
+func ballotOf(msg []byte) views.Ballot {
+	_, k := binary.Uvarint(msg[1:])
+	round, n := binary.Uvarint(msg[1+k:])
+	node, _ := binary.Uvarint(msg[1+k+n:])
+	return views.Ballot{Round: round, Node: ids.NodeID(node)}
 }

@@ -154,7 +154,7 @@ func (r *reads) compare(why string, m *machine, sub ids.Subgroup, got index.Read
 	}, func() {
 		for _, d := range asked {
 			if err := d.Wait(); err != nil {
-				if (troubled || m.sick) && errs.KindOf(err) == errs.IO {
+				if kind := errs.KindOf(err); (troubled || m.sick) && (kind == errs.IO || kind == errs.Corrupt && r.w.rots) {
 					r.w.count.unread++
 					return
 				}

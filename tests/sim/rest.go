@@ -20,21 +20,29 @@ func (w *world) comeToRest() {
 	w.runUntil(w.now()+300*time.Millisecond, nil)
 	w.quiet = true
 	w.finish("end of all calls")
-	for _, m := range w.machines {
+	for _, m := range w.present() {
+		if !w.changes.newest.Configured(m.id) {
+			m.gone = true // it did not come in
+			w.changes.goAway(m)
+		}
+	}
+	for _, m := range w.present() {
 		m.heal()
 	}
 	w.runUntil(w.now()+2*heartbeat, nil)
 	w.finish("end of the last failures") // a sync may have failed in the moment before its disk was healed
 	w.runUntil(w.now()+2*heartbeat, nil) // the view is open everywhere
-	for _, m := range w.machines {
+	for _, m := range w.present() {
 		w.lastWords(m)
 	}
 	w.finish("end of the last calls")
 	if w.rng.IntN(3) == 0 {
 		w.backInTime()
 	}
+	w.scrub()
 	w.settled()
-	for _, m := range w.machines {
+	for _, m := range w.present() {
+		w.tidy(m)
 		w.compareAll(m)
 		w.keeps(m)
 	}
@@ -67,18 +75,18 @@ func (w *world) lastWords(m *machine) {
 
 // backInTime ends all processes and starts them with clocks that are late: what was asked about must stay (W8).
 func (w *world) backInTime() {
-	asked := pick(w.rng, w.machines...) // the others learn of it from the next view
+	asked := pick(w.rng, w.present()...) // the others learn of it from the next view
 	newClient(asked, 98).past(ids.Namespace, asked.physical())
 	w.finish("end of the question")
-	for _, m := range w.machines {
+	for _, m := range w.present() {
 		m.crash(false)
 		m.offset = -clockBound
 	}
-	for _, m := range w.machines {
+	for _, m := range w.present() {
 		m.start()
 	}
 	w.finish("start with late clocks")
-	for _, m := range w.machines {
+	for _, m := range w.present() {
 		newClient(m, 98).submit(ids.Namespace, namespace.Create{Parent: ids.RootIno, Name: "late", Mode: 0o100644}.Encode(), nil, true)
 	}
 	w.finish("end of calls with late clocks")
@@ -87,11 +95,29 @@ func (w *world) backInTime() {
 // settled checks that everything is persisted everywhere after a while, though nobody asks for it.
 func (w *world) settled() {
 	w.runUntil(w.now()+syncAfter+2*heartbeat, nil)
-	for _, m := range w.machines {
+	for _, m := range w.present() {
 		if m.synced != len(w.order.entries) {
 			w.fail("W4: node %d has synced %d of %d operations after a while", m.id, m.synced, len(w.order.entries))
 		}
 		w.reads.persisted("W4", m, m.pos)
+	}
+}
+
+// tidy checks that a node has let go of the memory of views before: what is left is the table and a ring of each other member.
+func (w *world) tidy(m *machine) {
+	view := w.views[m.ringView]
+	for id := range m.regions {
+		if ids.ViewID(id>>32) != view.ID {
+			w.fail("W13: node %d is in view %d, and peers may write into region %#x", m.id, view.ID, id)
+		}
+	}
+	if len(m.regions) != len(view.Members) {
+		w.fail("W13: node %d has %d regions for a view of %d members", m.id, len(m.regions), len(view.Members))
+	}
+	for _, o := range w.present() {
+		if o != m && !w.net.Connected(m.id, o.id) {
+			w.fail("W13: nodes %d and %d have no connection", m.id, o.id)
+		}
 	}
 }
 
@@ -141,7 +167,7 @@ func (w *world) keeps(m *machine) {
 
 // askAgain asks every node what was answered about the past.
 func (w *world) askAgain() {
-	for _, m := range w.machines {
+	for _, m := range w.present() {
 		c := newClient(m, 100)
 		for _, a := range append([]answer(nil), w.reads.past...) {
 			c.past(a.sub, a.at)
@@ -153,7 +179,7 @@ func (w *world) askAgain() {
 // finish runs until nobody waits for anything and all replicas have everything.
 func (w *world) finish(what string) {
 	if !w.runUntil(w.now()+patience, w.resting) {
-		for _, m := range w.machines {
+		for _, m := range w.present() {
 			for _, q := range m.waiting {
 				w.note(m.id, "waits for "+q.what, uint64(q.since), 0)
 			}
@@ -167,15 +193,17 @@ func (w *world) finish(what string) {
 	}
 }
 
-// resting reports whether all machines are in one view, with nothing under way.
+// resting reports whether all configured machines are in one view, with nothing under way.
 func (w *world) resting() bool {
-	for _, m := range w.machines {
-		if m.node == nil || m.wedged || m.ringView == 0 || m.ringView != w.machines[0].ringView {
+	v := w.changes.newest
+	for _, p := range v.Nodes {
+		m := w.machines[p.Node-1]
+		if m.node == nil || m.wedged || m.ringView != v.ID {
 			return false
 		}
 		if len(m.waiting) > 0 || m.pos != len(w.order.entries) {
 			return false
 		}
 	}
-	return true
+	return v.ID > 0 && len(v.Layouts()) == 1 && len(v.Members) == len(v.Nodes) && w.changes.replaced == nil
 }

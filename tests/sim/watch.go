@@ -85,7 +85,13 @@ func (f *watchedFabric) Register(id fabric.RegionID, mem []byte) {
 		f.m.w.faults.provoke()
 		f.m.w.faults.reach(f.m, pointActivated, 0)
 	}
+	f.m.regions[id] = true
 	f.Fabric.Register(id, mem)
+}
+
+func (f *watchedFabric) Deregister(id fabric.RegionID) {
+	delete(f.m.regions, id)
+	f.Fabric.Deregister(id)
 }
 
 func (f *watchedFabric) WriteWords(peer ids.NodeID, id fabric.RegionID, off int, words []uint64) {
@@ -111,6 +117,10 @@ func (f *watchedFabric) Send(peer ids.NodeID, msg []byte) {
 	}
 	f.Fabric.Send(peer, msg)
 	if at, ok := viewMessage(msg); ok {
+		if at == pointPrepare {
+			b := ballotOf(msg)
+			f.m.w.asked[b] = append(f.m.w.asked[b], b.Node, peer)
+		}
 		f.m.w.faults.reach(f.m, at, peer)
 	}
 }

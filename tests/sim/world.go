@@ -25,14 +25,19 @@ type world struct {
 
 	machines       []*machine
 	nodes          []views.Peer
-	views          map[ids.ViewID]views.View    // as they were installed
-	trims          map[ids.ViewID][]*views.Trim // where they were to end
-	serving        ids.ViewID                   // the newest view that delivered anything or answered a read of the present
+	views          map[ids.ViewID]views.View     // as they were installed
+	trims          map[ids.ViewID][]*views.Trim  // where they were to end
+	ballots        map[ids.ViewID]views.Ballot   // the last one that a proposal of that was accepted in
+	asked          map[views.Ballot][]ids.NodeID // who was asked for a promise in a ballot
+	serving        ids.ViewID                    // the newest view that delivered anything or answered a read of the present
 	net            *sim.Network
 	clientsPerNode int
 	ringBytes      int
 	segmentSize    int64
 	replicas       int
+	spares         int  // machines that are not configured at first; if there are any, the configuration changes
+	rots           bool // bits on disks change by themselves
+	changes        *changes
 	quiet          bool // clients do nothing new
 	delays         delays
 	faults         *faults
@@ -45,12 +50,16 @@ type world struct {
 
 // counters sum up a run.
 type counters struct {
-	unread, homes, steps, ops, calls, reads, past, syncs, crashes, powerFailures, views, breaks, cuts, shortened int
-	simulated                                                                                                    time.Duration
+	changed, replaced, rotten, repaired, unread, homes, steps, ops, calls, reads, past, syncs, crashes, powerFailures, views, breaks, cuts, shortened int
+	simulated                                                                                                                                         time.Duration
 }
 
 func (c *counters) add(o counters) {
 	c.steps += o.steps
+	c.changed += o.changed
+	c.replaced += o.replaced
+	c.rotten += o.rotten
+	c.repaired += o.repaired
 	c.unread += o.unread
 	c.homes += o.homes
 	c.ops += o.ops
@@ -126,12 +135,16 @@ func (w *world) keepersOf(nodes []ids.NodeID, sub ids.Subgroup) []ids.NodeID {
 	return shards.Keepers(nodes, sub, replicas)
 }
 
-// dataAway reports whether of some shard none of the nodes has the data that view v delivered last and can take part in
-// what m does: it has links to all that m has links to.
+// dataAway reports whether of some shard none of the nodes, which remember view v, has the data that it delivered last and
+// takes part in what m does: it was asked in the last ballot about the end of v, or, if there was none, has links to all
+// that m has links to.
 func (w *world) dataAway(m *machine, v ids.ViewID, nodes []ids.NodeID) bool {
 	view := w.views[v]
 	linked := func(a, b ids.NodeID) bool { return a == b || w.net.Connected(a, b) }
 	there := func(n ids.NodeID) bool {
+		if b, ok := w.ballots[v]; ok {
+			return slices.Contains(nodes, n) && slices.Contains(w.asked[b], n)
+		}
 		return slices.Contains(nodes, n) && !slices.ContainsFunc(w.machines, func(o *machine) bool {
 			return o.node != nil && linked(o.id, m.id) && !linked(o.id, n)
 		})
@@ -148,8 +161,15 @@ func (w *world) dataAway(m *machine, v ids.ViewID, nodes []ids.NodeID) bool {
 
 // accepted notes where a view is to end by a proposal that a node has accepted.
 func (w *world) accepted(d views.Durable) {
-	if p := d.Accepted; p != nil && p.Trim != nil {
+	p := d.Accepted
+	if p == nil {
+		return
+	}
+	if p.Trim != nil {
 		w.trims[p.Base.ID] = append(w.trims[p.Base.ID], p.Trim)
+	}
+	if p.Ballot.Compare(w.ballots[p.Base.ID]) > 0 {
+		w.ballots[p.Base.ID] = p.Ballot
 	}
 }
 
@@ -159,12 +179,18 @@ type failure struct{ text string }
 func (w *world) fail(format string, args ...any) { panic(failure{fmt.Sprintf(format, args...)}) }
 
 func newWorld(seed uint64) *world {
-	w := &world{seed: seed, views: map[ids.ViewID]views.View{}, trims: map[ids.ViewID][]*views.Trim{}, rng: rand.New(rand.NewPCG(seed, 0xdf5))}
+	w := &world{seed: seed, views: map[ids.ViewID]views.View{}, trims: map[ids.ViewID][]*views.Trim{},
+		ballots: map[ids.ViewID]views.Ballot{}, asked: map[views.Ballot][]ids.NodeID{}, rng: rand.New(rand.NewPCG(seed, 0xdf5))}
 	size := pick(w.rng, 1, 3, 3, 3, 3, 3, 3, 5)
 	// Drawn apart, so that the other seeds stay what they were.
 	if own := rand.New(rand.NewPCG(seed, 0x1a7)); own.IntN(3) == 0 {
 		size, w.replicas = pick(own, 3, 4, 4, 5, 5), pick(own, 1, 2, 2, 2, 3)
 	}
+	if own := rand.New(rand.NewPCG(seed, 0x5a7e)); own.IntN(8) == 0 {
+		w.spares = own.IntN(4)
+		w.rots = w.spares == 0 || own.IntN(3) == 0
+	}
+	w.changes = &changes{w: w}
 	w.ringBytes = pick(w.rng, 16<<10, 16<<10, 64<<10, 64<<10, 256<<10, 256<<10, 256<<10, 2<<20)
 	w.segmentSize = max(versionlog.MinSegmentSize, int64(w.ringBytes/8))
 	w.clientsPerNode = 1 + w.rng.IntN(3)
@@ -173,8 +199,10 @@ func newWorld(seed uint64) *world {
 	w.order, w.reads, w.rows = newOrder(w), &reads{w: w}, newRows(w)
 	for i := range size {
 		w.nodes = append(w.nodes, views.Peer{Node: ids.NodeID(i + 1)})
+	}
+	for i := range size + w.spares {
 		w.machines = append(w.machines, &machine{
-			w: w, id: ids.NodeID(i + 1), disk: nvm.NewStrict(), kv: index.NewMem(), offset: w.delays.offset(w.rng),
+			w: w, id: ids.NodeID(i + 1), disk: nvm.NewStrict(), kv: index.NewMem(), offset: w.delays.offset(w.rng), nodes: w.nodes, absent: i >= size,
 		})
 	}
 	w.net = sim.New(w.delays.network(w.rng))
@@ -194,7 +222,7 @@ func (w *world) run() (failed string) {
 		}
 		w.count.simulated = w.now()
 	}()
-	for _, m := range w.machines {
+	for _, m := range w.present() {
 		w.after(time.Duration(w.rng.Int64N(int64(50*time.Millisecond))), m.start)
 	}
 	w.runUntil(w.faults.begin(), nil)
