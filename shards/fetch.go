@@ -55,6 +55,7 @@ const replyHead = fetchHead + 1
 
 const (
 	fetchTurn     = 32                    // pieces from one source: it has to look for the place of the first one
+	fetchSync     = 16                    // pieces that are made durable together
 	fetchPatience = 2 * time.Second       // then another source is asked, if there is one
 	fetchSoon     = 20 * time.Millisecond // who has caught up within that has
 	fetchRounds   = 8                     // at most, before it says so though others write as fast as it fetches
@@ -294,8 +295,11 @@ func (n *Node) onReply(from ids.NodeID, b []byte) error {
 			return nil
 		}
 	}
-	n.requestSync() // little is left to do when all has come
-	if f.pieces++; f.pieces == fetchTurn {
+	f.pieces++
+	if kind == replyLast || f.pieces%fetchSync == 0 {
+		n.requestSync() // little is left to do when all has come
+	}
+	if f.pieces == fetchTurn {
 		n.passOn()
 	}
 	if kind == replyLast {
