@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"dfs/advice"
 	"dfs/control"
 	"dfs/errs"
 	"dfs/identity"
@@ -26,7 +27,7 @@ func (n *instance) answer(ctx context.Context, req control.Request) (control.Res
 	if req.Command == control.CommandStop {
 		n.stop()
 	} else if req.Command != control.CommandStatus && !n.isReady() {
-		return control.Response{}, errs.New(errs.Unavailable, "the node is starting")
+		return control.Response{}, advice.Add(errs.New(errs.Unavailable, "the node is starting"), "try again when it serves: dfs status")
 	}
 	switch req.Command {
 	case control.CommandToken:
