@@ -98,4 +98,6 @@ func (f *memory) Stats() fabric.Stats {
 
 func (f *memory) Sever(ids.NodeID, error) {}
 
+func (f *memory) Heard(ids.NodeID) uint64 { return 0 }
+
 func (f *memory) Close() error { return nil }

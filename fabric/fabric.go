@@ -67,6 +67,10 @@ type Fabric interface {
 	// Sever gives up the connection to peer, if there is one, because of why: Down(peer) follows at both ends, at
 	// this one even if peer does not answer. A later connection is reported by Up as ever.
 	Sever(peer ids.NodeID, why error)
+	// Heard counts the bytes that have come from peer. While it grows the peer lives, though what it says about itself may
+	// be far behind in what is on its way: of a hung peer no more comes than the network had accepted. Bytes that an
+	// adapter puts into memory need not be counted.
+	Heard(peer ids.NodeID) uint64
 	// Stats returns the counters so far.
 	Stats() Stats
 	// Close ends all connections and goroutines; no callback runs after it returned. It must not be

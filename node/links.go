@@ -197,6 +197,7 @@ func (alone) Write(ids.NodeID, fabric.RegionID, int, []byte)        {}
 func (alone) WriteWords(ids.NodeID, fabric.RegionID, int, []uint64) {}
 func (alone) Send(ids.NodeID, []byte)                               {}
 func (alone) Sever(ids.NodeID, error)                               {}
+func (alone) Heard(ids.NodeID) uint64                               { return 0 }
 func (alone) Start()                                                {}
 func (alone) AddPeer(ids.NodeID, string) error                      { return nil }
 func (alone) RemovePeer(ids.NodeID)                                 {}

@@ -16,13 +16,14 @@ type peers struct {
 	ticked  time.Duration                  // when time was last taken note of
 	started time.Duration                  // when this node began
 	silence map[ids.NodeID]time.Duration   // how long a linked peer has given no sign of life
+	heard   map[ids.NodeID]uint64          // bytes that had come from it, of what is on its way (fabric.Heard)
 	granted map[views.Member]time.Duration // when a member may last have been told that its heartbeat was heard here
 	parted  map[views.Member]bool          // who has said goodbye: what is seen of it afterwards is from before
 }
 
 func newPeers(now time.Duration) peers {
 	return peers{
-		ticked: now, started: now, silence: map[ids.NodeID]time.Duration{}, granted: map[views.Member]time.Duration{},
+		ticked: now, started: now, silence: map[ids.NodeID]time.Duration{}, heard: map[ids.NodeID]uint64{}, granted: map[views.Member]time.Duration{},
 		parted: map[views.Member]bool{},
 	}
 }
@@ -39,6 +40,12 @@ func (n *Node) tick() {
 	n.ping()
 	for _, p := range n.core.Connected() {
 		if p == n.cfg.Self.Node {
+			continue
+		}
+		// Its heartbeat may be behind a ring of data on a slow network.
+		if heard := n.fab.Heard(p); heard != n.peers.heard[p] {
+			n.peers.heard[p] = heard
+			n.heardOf(p)
 			continue
 		}
 		if n.peers.silence[p] += passed; n.peers.silence[p] >= n.cfg.SuspectAfter {

@@ -25,6 +25,7 @@ type silentFabric struct {
 	fabric.Fabric
 	severed []ids.NodeID
 	pings   int
+	heard   uint64
 	sent    [][]byte // by this node, but for pings and what is for views
 }
 
@@ -33,6 +34,7 @@ func (f *silentFabric) Deregister(fabric.RegionID)       {}
 func (f *silentFabric) Source([]byte) func()             { return func() {} }
 func (f *silentFabric) Flush()                           {}
 func (f *silentFabric) Sever(peer ids.NodeID, why error) { f.severed = append(f.severed, peer) }
+func (f *silentFabric) Heard(ids.NodeID) uint64          { return f.heard }
 func (f *silentFabric) Send(_ ids.NodeID, msg []byte) {
 	switch msg[0] {
 	case forPing:
@@ -79,6 +81,13 @@ func TestSilence(t *testing.T) {
 	n.Step()
 	if len(f.severed) > 0 {
 		t.Error("node 2 is given up by a node that was held up itself")
+	}
+	for began := *now; *now < began+2*n.cfg.SuspectAfter; n.Step() {
+		*now += n.cfg.Heartbeat
+		f.heard++
+	}
+	if len(f.severed) > 0 {
+		t.Error("node 2 is given up while bytes come from it")
 	}
 	for began := *now; *now < began+n.cfg.SuspectAfter; n.Step() {
 		*now += n.cfg.Heartbeat

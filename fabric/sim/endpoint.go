@@ -189,6 +189,9 @@ func (n *Network) tear(e *end, p *packet) {
 // take lets a packet take effect: frame by frame in the order sent (F1).
 func (ep *Endpoint) take(peer ids.NodeID, p *packet) {
 	ep.stats.Received += uint64(p.bytes)
+	if e := ep.ends[peer]; e != nil {
+		e.heard += uint64(p.bytes)
+	}
 	landed := false
 	for _, f := range p.frames {
 		if ep.crashed {
@@ -225,6 +228,14 @@ func (ep *Endpoint) take(peer ids.NodeID, p *packet) {
 	if landed && !ep.crashed && ep.events.Wake != nil {
 		ep.events.Wake()
 	}
+}
+
+// Heard implements fabric.Fabric.
+func (ep *Endpoint) Heard(peer ids.NodeID) uint64 {
+	if e := ep.ends[peer]; e != nil {
+		return e.heard
+	}
+	return 0
 }
 
 // Sever implements fabric.Fabric.

@@ -36,6 +36,7 @@ type end struct {
 	in      fifo[item]
 	armed   bool // an event for the head of in is scheduled
 	clogged bool // data from the peer waits
+	heard   uint64
 }
 
 // item is something that reaches a node: the news of a connection, or data.

@@ -86,6 +86,7 @@ func (c *conn) read() error {
 	for {
 		n, drained, err := next()
 		f.received.Add(uint64(n))
+		c.p.heard.Add(uint64(n))
 		if d.landed {
 			d.landed = false
 			if drained {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dfs/fabric"
@@ -20,6 +21,8 @@ type peer struct {
 
 	// flushing says that the peer is in Fabric.dirty. Only the owner's goroutine uses it.
 	flushing bool
+
+	heard atomic.Uint64 // bytes that came
 
 	mu     sync.Mutex
 	addr   string

@@ -287,6 +287,14 @@ func (f *Fabric) lock(id ids.NodeID) (*peer, *conn) {
 	return p, p.conn
 }
 
+// Heard implements fabric.Fabric.
+func (f *Fabric) Heard(peer ids.NodeID) uint64 {
+	if p := f.peer(peer); p != nil {
+		return p.heard.Load()
+	}
+	return 0
+}
+
 // Sever implements fabric.Fabric.
 func (f *Fabric) Sever(peer ids.NodeID, why error) {
 	p := f.peer(peer)

@@ -360,6 +360,9 @@ func (f *Fabric) AddPeer(id ids.NodeID, addr string) error {
 // RemovePeer ends the connection to a node and refuses new ones.
 func (f *Fabric) RemovePeer(id ids.NodeID) { f.inner.RemovePeer(id) }
 
+// Heard implements fabric.Fabric: of what goes over TCP.
+func (f *Fabric) Heard(peer ids.NodeID) uint64 { return f.inner.Heard(peer) }
+
 // Sever implements fabric.Fabric.
 func (f *Fabric) Sever(id ids.NodeID, why error) {
 	if p := f.peer(id); p != nil {

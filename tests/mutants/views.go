@@ -128,6 +128,8 @@ var membership = []mutant{
 	// The life of others.
 	one("silence is counted while this node was held up", "./shards TestSilence", "shards/peers.go",
 		"passed = min(passed, n.cfg.Heartbeat)", ""),
+	one("who sends much is silent", "./shards TestSilence", "shards/peers.go",
+		"heard := n.fab.Heard(p); heard != n.peers.heard[p]", "heard := n.peers.heard[p]; heard != n.peers.heard[p]"),
 	one("a silent link is not given up", "./shards TestSilence", "shards/peers.go",
 		"n.fab.Sever(p, errs.New(errs.Unavailable, \"no sign of life of node %d for %v\", p, n.cfg.SuspectAfter))",
 		"_ = errs.New(errs.Unavailable, \"\")"),
