@@ -209,3 +209,21 @@ func TestSourceSendsWhatIsWanted(t *testing.T) {
 		t.Errorf("got %d records, %v", len(got), err)
 	}
 }
+
+// G9: a node says that it has caught up when that is durable, not before.
+func TestCaughtUpWhenDurable(t *testing.T) {
+	n, now := alone(t, &silentFabric{}, 1)
+	serve(t, n, now)
+	n.cfg.Sync = func() {}
+	f := &fetch{ahead: true, came: true, end: n.durable + 1, rounds: fetchRounds}
+	n.fetching = f
+	n.endFetch()
+	if n.fetching != f || !n.syncing {
+		t.Fatal("what is not durable counts as caught up")
+	}
+	n.onSynced(f.end, nil)
+	n.endFetch()
+	if n.fetching != nil {
+		t.Error("what is durable does not")
+	}
+}

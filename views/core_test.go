@@ -307,3 +307,20 @@ func TestUnsure(t *testing.T) {
 		}
 	}
 }
+
+// V7: who knows of no view has lost its disk or is new, and is no witness that a view never opened.
+func TestLastOpened(t *testing.T) {
+	base := View{ID: 5}
+	for n := ids.NodeID(1); n <= 3; n++ {
+		base.Nodes, base.Members = append(base.Nodes, Peer{Node: n}), append(base.Members, Member{Node: n, Incarnation: 1})
+	}
+	for _, c := range []struct {
+		other ids.ViewID // of a member, beside one that has installed view 5
+		want  ids.ViewID
+	}{{5, 5}, {4, 4}, {0, 5}} {
+		l := &leader{reports: map[ids.NodeID]*report{1: {view: base}, 3: {view: View{ID: c.other}}}}
+		if got := l.lastOpened(&base); got != c.want {
+			t.Errorf("V7: beside a member in view %d view %d may have been open, want %d", c.other, got, c.want)
+		}
+	}
+}

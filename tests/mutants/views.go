@@ -60,7 +60,7 @@ var membership = []mutant{
 		" && c.dataIsHere(p, r.end) {", " {"),
 	one("who was left out of the last view that was open decides", agreement, "views/lead.go",
 		"return r.view.ID >= l.opened && ", "return "),
-	one("who has lost its disk speaks for a view that never opened", agreement, "views/lead.go",
+	one("who has lost its disk speaks for a view that never opened", "./views TestLastOpened", "views/lead.go",
 		"r.view.ID >= v || r.view.ID == 0 {", "r.view.ID >= v {"),
 	one("the data of a shard is with no member", agreement, "views/lead.go",
 		"if same && c.keptBy(l.proposal.View.settled(), in) {", "_ = in\n\tif same {"),
@@ -95,7 +95,7 @@ var membership = []mutant{
 	// Fetching.
 	one("catching up skips a record", simulation, "shards/fetch.go",
 		"if h.Version <= q.after {", "if h.Version <= q.after+1 {"),
-	one("what was caught up is not synced", simulation, "shards/fetch.go",
+	one("what was caught up is not synced", "./shards TestCaughtUpWhenDurable", "shards/fetch.go",
 		"if n.durable < f.end {", "if false {"),
 	one("a reply to another request is taken", simulation, "shards/fetch.go",
 		"f == nil || f.order == len(n.orders) || f.sources[0] != from || le.Uint64(b) != f.number || int(le.Uint16(b[8:])) != f.order ||\n\t\tids.Version(le.Uint64(b[10:])) != n.orders[f.order].last {", "f == nil || f.order == len(n.orders) || int(le.Uint16(b[8:])) != f.order {"),
